@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause) */
+/* Generated from kernel/snet.yaml by kernel/generate.py. Do not edit. */
+#ifndef _UAPI_LINUX_SNET_H
+#define _UAPI_LINUX_SNET_H
+
+#define SNET_FAMILY_NAME	"snet"
+#define SNET_FAMILY_VERSION	1
+#define SNET_ABI_VERSION	1
+#define SNET_MAX_TICKETS_PER_MESSAGE	16
+
+/* What a process attempts on a socket. Masks hold one bit per entry. */
+enum snet_operation {
+	SNET_OP_CREATE = 0,
+	SNET_OP_BIND = 1,
+	SNET_OP_LISTEN = 2,
+	SNET_OP_CONNECT = 3,
+	SNET_OP_ACCEPT = 4,
+	SNET_OP_SEND = 5,
+	SNET_OP_RECV = 6,
+	/* private: */
+	__SNET_OP_MAX,
+	SNET_OP_MAX = (__SNET_OP_MAX - 1)
+};
+
+/*
+ * The class of a socket, told by its family, type and protocol number. Masks hold
+ * one bit per entry. A raw socket is `raw` whatever its protocol number.
+ */
+enum snet_protocol {
+	SNET_PROTO_TCP = 0,
+	SNET_PROTO_UDP = 1,
+	SNET_PROTO_UDPLITE = 2,
+	SNET_PROTO_SCTP = 3,
+	SNET_PROTO_MPTCP = 4,
+	SNET_PROTO_ICMP = 5,
+	SNET_PROTO_RAW = 6,
+	SNET_PROTO_PACKET = 7,
+	SNET_PROTO_UNIX = 8,
+	SNET_PROTO_OTHER = 9,
+	/* private: */
+	__SNET_PROTO_MAX,
+	SNET_PROTO_MAX = (__SNET_PROTO_MAX - 1)
+};
+
+/* Zero is never a verdict. */
+enum snet_verdict {
+	SNET_VERDICT_ALLOW = 1,
+	SNET_VERDICT_DENY = 2,
+	/* private: */
+	__SNET_VERDICT_MAX,
+	SNET_VERDICT_MAX = (__SNET_VERDICT_MAX - 1)
+};
+
+/* How the call was made. */
+enum snet_call_flag {
+	/* O_NONBLOCK is set on the socket. */
+	SNET_CALL_NONBLOCK = 1,
+	/* A send with MSG_FASTOPEN, which begins a connection. */
+	SNET_CALL_FASTOPEN = 2,
+	/* The call came from an io_uring worker. */
+	SNET_CALL_IO_URING = 4,
+};
+
+/* Who attempts, as the kernel saw it in the calling thread. */
+enum {
+	SNET_A_SUBJECT_PAD = 1,
+	/* Process id in the initial pid namespace. */
+	SNET_A_SUBJECT_TGID = 2,
+	/* Thread id in the initial pid namespace. */
+	SNET_A_SUBJECT_TID = 3,
+	/* Start of the process, nanoseconds since boot. */
+	SNET_A_SUBJECT_START_TIME = 4,
+	/* Grows with every execve() of the process. */
+	SNET_A_SUBJECT_EXEC_ID = 5,
+	/* Effective user id in the initial user namespace. */
+	SNET_A_SUBJECT_UID = 6,
+	/* Effective group id in the initial user namespace. */
+	SNET_A_SUBJECT_GID = 7,
+	/* Audit login uid; 4294967295 when unset. */
+	SNET_A_SUBJECT_LOGIN_UID = 8,
+	SNET_A_SUBJECT_COMM = 9,
+	/*
+	 * Path of the executable as d_path() prints it to the calling process, with
+	 * " (deleted)" behind it when it is unlinked. Absent when it can't be told.
+	 */
+	SNET_A_SUBJECT_EXE = 10,
+	/* Device of the executable as stat(2) shows it, in the kernel's huge encoding. */
+	SNET_A_SUBJECT_EXE_DEVICE = 11,
+	SNET_A_SUBJECT_EXE_INODE = 12,
+	SNET_A_SUBJECT_PARENT_TGID = 13,
+	/* Id of the cgroup in the default hierarchy; its inode number on a cgroup2 mount. */
+	SNET_A_SUBJECT_CGROUP_ID = 14,
+	/* Inode of the network namespace of the socket. */
+	SNET_A_SUBJECT_NET_NS = 15,
+	/* Inode of the mount namespace; 0 when it can't be told. */
+	SNET_A_SUBJECT_MNT_NS = 16,
+	SNET_A_SUBJECT_PID_NS = 17,
+	SNET_A_SUBJECT_USER_NS = 18,
+	/* private: */
+	__SNET_A_SUBJECT_MAX,
+	SNET_A_SUBJECT_MAX = (__SNET_A_SUBJECT_MAX - 1)
+};
+
+/* What is attempted. */
+enum {
+	SNET_A_OBJECT_OPERATION = 1,
+	SNET_A_OBJECT_PROTOCOL = 2,
+	/* Address family of the socket (AF_*). */
+	SNET_A_OBJECT_FAMILY = 3,
+	/* Type of the socket (SOCK_*). */
+	SNET_A_OBJECT_TYPE = 4,
+	/* Protocol number of the socket (IPPROTO_*, or ETH_P_* for packet sockets). */
+	SNET_A_OBJECT_NUMBER = 5,
+	/*
+	 * 4 or 16 bytes, network order; absent when the call names no remote address.
+	 * IPv4-mapped IPv6 addresses are given as IPv4, and the unspecified address as
+	 * the local one that the kernel will use instead.
+	 */
+	SNET_A_OBJECT_REMOTE_ADDR = 6,
+	/* Host order. */
+	SNET_A_OBJECT_REMOTE_PORT = 7,
+	SNET_A_OBJECT_LOCAL_ADDR = 8,
+	/* Host order; 0 when the socket has none yet. */
+	SNET_A_OBJECT_LOCAL_PORT = 9,
+	SNET_A_OBJECT_FLAGS = 10,
+	/* private: */
+	__SNET_A_OBJECT_MAX,
+	SNET_A_OBJECT_MAX = (__SNET_A_OBJECT_MAX - 1)
+};
+
+/*
+ * A verdict that the kernel remembers for one process, and the calls it is for. It
+ * counts only while user id, network namespace and cgroup are those it was issued for.
+ */
+enum {
+	SNET_A_TICKET_PAD = 1,
+	/* Chosen by the decider, not 0, unique among live tickets. */
+	SNET_A_TICKET_ID = 2,
+	SNET_A_TICKET_TGID = 3,
+	SNET_A_TICKET_EXEC_ID = 4,
+	/* Mask of operations, not 0. */
+	SNET_A_TICKET_OPERATIONS = 5,
+	/* Mask of protocols, not 0. */
+	SNET_A_TICKET_PROTOCOLS = 6,
+	/* Protocol number the socket must have; absent means any. */
+	SNET_A_TICKET_NUMBER = 7,
+	/* 4 or 16 bytes, bits behind the prefix zero; absent means any, also none. */
+	SNET_A_TICKET_REMOTE_ADDR = 8,
+	/* Length of the prefix in bits; goes with remote-addr. */
+	SNET_A_TICKET_REMOTE_PREFIX = 9,
+	/* A range that isn't 0 to 65535 only covers calls that name a remote address. */
+	SNET_A_TICKET_REMOTE_PORT_MIN = 10,
+	SNET_A_TICKET_REMOTE_PORT_MAX = 11,
+	SNET_A_TICKET_LOCAL_PORT_MIN = 12,
+	SNET_A_TICKET_LOCAL_PORT_MAX = 13,
+	SNET_A_TICKET_VERDICT = 14,
+	/*
+	 * Milliseconds, counted while the machine sleeps as well. In a dump what is left.
+	 * Absent means as long as the process lives.
+	 */
+	SNET_A_TICKET_LIFETIME = 15,
+	/* The rule behind the verdict; the kernel only keeps it. */
+	SNET_A_TICKET_RULE_ID = 16,
+	/* Calls decided by this ticket (dump only). */
+	SNET_A_TICKET_HITS = 17,
+	/* Milliseconds since the last hit; absent before the first (dump only). */
+	SNET_A_TICKET_LAST_HIT = 18,
+	/* Start of the process (dump only). */
+	SNET_A_TICKET_START_TIME = 19,
+	/* User the ticket was issued for (dump only). */
+	SNET_A_TICKET_UID = 20,
+	/* Network namespace the ticket was issued for (dump only). */
+	SNET_A_TICKET_NET_NS = 21,
+	/* Cgroup the ticket was issued for (dump only). */
+	SNET_A_TICKET_CGROUP_ID = 22,
+	/* private: */
+	__SNET_A_TICKET_MAX,
+	SNET_A_TICKET_MAX = (__SNET_A_TICKET_MAX - 1)
+};
+
+/* One operation of the watch set. */
+enum {
+	SNET_A_WATCH_OPERATION = 1,
+	/* Mask of the protocols for which the operation is mediated; 0 for none. */
+	SNET_A_WATCH_PROTOCOLS = 2,
+	/* private: */
+	__SNET_A_WATCH_MAX,
+	SNET_A_WATCH_MAX = (__SNET_A_WATCH_MAX - 1)
+};
+
+/* What applies to one operation when no verdict comes. */
+enum {
+	SNET_A_FALLBACK_OPERATION = 1,
+	SNET_A_FALLBACK_VERDICT = 2,
+	/* private: */
+	__SNET_A_FALLBACK_MAX,
+	SNET_A_FALLBACK_MAX = (__SNET_A_FALLBACK_MAX - 1)
+};
+
+/* Attributes of policy. */
+enum {
+	/* Milliseconds a call is held without a verdict. */
+	SNET_A_POLICY_DEADLINE = 1,
+	/* The same for non-blocking sockets and io_uring. */
+	SNET_A_POLICY_NONBLOCK_DEADLINE = 2,
+	SNET_A_POLICY_FALLBACK = 3,
+	/* Calls held at once; past it the fallback applies. */
+	SNET_A_POLICY_MAX_REQUESTS = 4,
+	SNET_A_POLICY_MAX_REQUESTS_PER_PROCESS = 5,
+	SNET_A_POLICY_MAX_TICKETS = 6,
+	SNET_A_POLICY_MAX_TICKETS_PER_PROCESS = 7,
+	/* private: */
+	__SNET_A_POLICY_MAX,
+	SNET_A_POLICY_MAX = (__SNET_A_POLICY_MAX - 1)
+};
+
+/* Counters since the module was loaded, and what is held now. */
+enum {
+	SNET_A_STATS_PAD = 1,
+	/* Watched calls. */
+	SNET_A_STATS_CALLS = 2,
+	SNET_A_STATS_TICKET_ALLOWED = 3,
+	SNET_A_STATS_TICKET_DENIED = 4,
+	/* Events sent to a decider. */
+	SNET_A_STATS_EVENTS = 5,
+	SNET_A_STATS_VERDICT_ALLOWED = 6,
+	SNET_A_STATS_VERDICT_DENIED = 7,
+	/* Fallbacks because no verdict came in time. */
+	SNET_A_STATS_FALLBACK_DEADLINE = 8,
+	SNET_A_STATS_FALLBACK_NO_DECIDER = 9,
+	/* Fallbacks because the decider went while the call was held. */
+	SNET_A_STATS_FALLBACK_DECIDER_GONE = 10,
+	/* Fallbacks at once, after three deadlines in a row without a word. */
+	SNET_A_STATS_FALLBACK_STALLED = 11,
+	/* Fallbacks because too many calls were held. */
+	SNET_A_STATS_FALLBACK_BOUNDS = 12,
+	/* Fallbacks because the event could not be delivered. */
+	SNET_A_STATS_FALLBACK_LOST = 13,
+	/* Held calls ended by a fatal signal. */
+	SNET_A_STATS_KILLED = 14,
+	/* Calls held now. */
+	SNET_A_STATS_HELD = 15,
+	/* Tickets now. */
+	SNET_A_STATS_TICKETS = 16,
+	/* Process id of the registered decider; absent when there is none. */
+	SNET_A_STATS_DECIDER = 17,
+	/* private: */
+	__SNET_A_STATS_MAX,
+	SNET_A_STATS_MAX = (__SNET_A_STATS_MAX - 1)
+};
+
+/* Top-level attributes of every message. */
+enum {
+	SNET_A_PAD = 1,
+	SNET_A_ABI_VERSION = 2,
+	SNET_A_REQUEST_ID = 3,
+	SNET_A_SUBJECT = 4,
+	SNET_A_OBJECT = 5,
+	/* Milliseconds until the fallback applies. */
+	SNET_A_DEADLINE = 6,
+	SNET_A_VERDICT = 7,
+	SNET_A_TICKET = 8,
+	SNET_A_WATCH = 9,
+	SNET_A_POLICY = 10,
+	SNET_A_STATS = 11,
+	SNET_A_TICKET_ID = 12,
+	SNET_A_RULE_ID = 13,
+	SNET_A_TGID = 14,
+	/* private: */
+	__SNET_A_MAX,
+	SNET_A_MAX = (__SNET_A_MAX - 1)
+};
+
+enum {
+	/*
+	 * Become the decider. Events go to the socket that sent this, until it closes or
+	 * the process sends unregister; only the same process may answer them.
+	 */
+	SNET_CMD_REGISTER = 1,
+	/* Stop being the decider; held calls get the fallback at once. */
+	SNET_CMD_UNREGISTER = 2,
+	/* Replace the watch set of each operation that is named. */
+	SNET_CMD_WATCH_SET = 3,
+	/* One message per operation. */
+	SNET_CMD_WATCH_GET = 4,
+	/* Watch nothing. */
+	SNET_CMD_WATCH_FLUSH = 5,
+	/* Set the deadlines, fallbacks and bounds that are named; the others stay. */
+	SNET_CMD_POLICY_SET = 6,
+	SNET_CMD_POLICY_GET = 7,
+	/* A held call, unicast to the decider. */
+	SNET_CMD_EVENT = 8,
+	/* All calls still held, in the form of events. */
+	SNET_CMD_REQUEST_GET = 9,
+	/* Decide a held call, and keep the tickets that are given with it. */
+	SNET_CMD_VERDICT = 10,
+	/* Give one held call a new deadline, counted from now. */
+	SNET_CMD_DEFER = 11,
+	/* Give tickets to running processes. */
+	SNET_CMD_TICKET_ADD = 12,
+	/*
+	 * Remove a ticket by its id, or all tickets of a rule or of a process. ENOENT when
+	 * there was none.
+	 */
+	SNET_CMD_TICKET_DEL = 13,
+	/* One message per ticket. */
+	SNET_CMD_TICKET_GET = 14,
+	/* Remove all tickets. */
+	SNET_CMD_TICKET_FLUSH = 15,
+	SNET_CMD_STATS_GET = 16,
+	/* private: */
+	__SNET_CMD_MAX,
+	SNET_CMD_MAX = (__SNET_CMD_MAX - 1)
+};
+
+#endif /* _UAPI_LINUX_SNET_H */

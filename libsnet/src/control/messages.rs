@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Calls, replies and errors as they are on the wire.
+
+use serde::{Deserialize, Serialize};
+
+use super::records::{Explanation, JournalEntry, RuleRecord, StatusReply, TicketRecord};
+use crate::policy::{Program, RuleSpec};
+use crate::types::{Object, RuleId, TicketId};
+
+/// A call of `io.snet.Control`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "parameters", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Call {
+    /// Answered by [`Reply::Status`].
+    #[serde(rename = "io.snet.Control.Status")]
+    Status {},
+    /// Answered by [`Reply::Rules`], in the order in which they are asked.
+    #[serde(rename = "io.snet.Control.ListRules")]
+    ListRules {},
+    /// Answered by [`Reply::Rule`].
+    #[serde(rename = "io.snet.Control.ShowRule")]
+    ShowRule {
+        /// Its number.
+        id: RuleId,
+    },
+    /// Answered by [`Reply::Changed`], once the rule is stored *and* in force.
+    #[serde(rename = "io.snet.Control.AddRule")]
+    AddRule {
+        /// The rule.
+        rule: RuleSpec,
+    },
+    /// Answered by [`Reply::Changed`].
+    #[serde(rename = "io.snet.Control.DeleteRule")]
+    DeleteRule {
+        /// Its number.
+        id: RuleId,
+    },
+    /// Answered by [`Reply::Changed`].
+    #[serde(rename = "io.snet.Control.EnableRule")]
+    EnableRule {
+        /// Its number.
+        id: RuleId,
+        /// Enable or disable?
+        enabled: bool,
+    },
+    /// What would the policy say? Answered by [`Reply::Explained`].
+    #[serde(rename = "io.snet.Control.Test")]
+    Test {
+        /// The program; `Any` is no answerable question.
+        program: Program,
+        /// The effective user.
+        uid: u32,
+        /// The call.
+        object: Object,
+    },
+    /// Answered by [`Reply::Tickets`].
+    #[serde(rename = "io.snet.Control.ListTickets")]
+    ListTickets {},
+    /// Answered by [`Reply::Revoked`]. With no condition: all tickets.
+    #[serde(rename = "io.snet.Control.RevokeTickets")]
+    RevokeTickets {
+        /// Only this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<TicketId>,
+        /// Only those of this process.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tgid: Option<u32>,
+    },
+    /// The newest entries of the journal, oldest first. Answered by [`Reply::Journal`].
+    #[serde(rename = "io.snet.Control.Log")]
+    Log {
+        /// At most so many (the daemon gives at most 10,000).
+        limit: u32,
+        /// Only entries with a smaller number, to page backwards.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<i64>,
+        /// Only those with this verdict.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verdict: Option<crate::types::Verdict>,
+    },
+    /// Decisions as they are made: a stream of [`Reply::Decided`] (`more`).
+    #[serde(rename = "io.snet.Control.Watch")]
+    Watch {},
+}
+
+/// The parameters of a reply, told apart by the call that they answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Reply {
+    /// To `ListRules`.
+    Rules {
+        /// All rules.
+        rules: Vec<RuleRecord>,
+    },
+    /// To `ShowRule`.
+    Rule {
+        /// The rule.
+        rule: Box<RuleRecord>,
+    },
+    /// To `AddRule`, `DeleteRule`, `EnableRule`.
+    Changed {
+        /// The rule, as it is now or last was.
+        changed: Box<RuleRecord>,
+        /// How many tickets the change revoked.
+        revoked: u64,
+        /// Something the caller should know: the program isn't installed, or is a script.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
+    /// To `Test`.
+    Explained {
+        /// The answer.
+        explanation: Box<Explanation>,
+    },
+    /// To `ListTickets`.
+    Tickets {
+        /// All tickets.
+        tickets: Vec<TicketRecord>,
+    },
+    /// To `RevokeTickets`.
+    Revoked {
+        /// How many.
+        revoked: u64,
+    },
+    /// To `Log`.
+    Journal {
+        /// The entries.
+        entries: Vec<JournalEntry>,
+    },
+    /// To `Watch`.
+    Decided {
+        /// A decision.
+        decided: Box<JournalEntry>,
+        /// Decisions left out just before this one because the reader was too slow.
+        missed: u64,
+    },
+    /// To `Status`.
+    Status(Box<StatusReply>),
+}
+
+/// An error of `io.snet.Control`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "error", content = "parameters")]
+#[non_exhaustive]
+pub enum ErrorReply {
+    /// No rule or ticket has this number.
+    #[error("no {kind} {id}")]
+    #[serde(rename = "io.snet.Control.NotFound")]
+    NotFound {
+        /// `rule` or `ticket`.
+        kind: String,
+        /// The number.
+        id: u64,
+    },
+    /// The rule can't mean anything.
+    #[error("{reason}")]
+    #[serde(rename = "io.snet.Control.InvalidRule")]
+    InvalidRule {
+        /// The field and what is wrong with it.
+        reason: String,
+    },
+    /// The caller may not do this.
+    #[error("permission denied: {reason}")]
+    #[serde(rename = "io.snet.Control.PermissionDenied")]
+    PermissionDenied {
+        /// Who may.
+        reason: String,
+    },
+    /// The database or the kernel refused; nothing was changed.
+    #[error("{reason}")]
+    #[serde(rename = "io.snet.Control.Failed")]
+    Failed {
+        /// What was tried, on what, and what went wrong.
+        reason: String,
+    },
+    /// Varlink: a parameter is missing, unknown or of the wrong type.
+    #[error("invalid parameter: {parameter}")]
+    #[serde(rename = "org.varlink.service.InvalidParameter")]
+    InvalidParameter {
+        /// Which.
+        parameter: String,
+    },
+    /// Varlink: no such method.
+    #[error("unknown method {method}")]
+    #[serde(rename = "org.varlink.service.MethodNotFound")]
+    MethodNotFound {
+        /// Its name.
+        method: String,
+    },
+    /// Varlink: no such interface.
+    #[error("unknown interface {interface}")]
+    #[serde(rename = "org.varlink.service.InterfaceNotFound")]
+    InterfaceNotFound {
+        /// Its name.
+        interface: String,
+    },
+    /// Varlink: the method only answers as a stream (`more`).
+    #[error("this method needs 'more'")]
+    #[serde(rename = "org.varlink.service.ExpectedMore")]
+    ExpectedMore {},
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The vocabulary of snetd's control socket: Varlink interface `io.snet.Control`.
+//!
+//! Owns the shapes of calls and replies and the framing limits, not the socket. Varlink is
+//! JSON objects with a NUL byte behind each; see `docs/adr/0003-control-protocol.md`.
+
+mod messages;
+mod records;
+
+pub use messages::{Call, ErrorReply, Reply};
+pub use records::{
+    DaemonStatus, Decision, Explanation, JournalEntry, KernelStatus, RuleRecord, Source,
+    StatusReply, TicketRecord,
+};
+
+/// Name of the interface.
+pub const INTERFACE: &str = "io.snet.Control";
+/// Where the daemon listens unless its configuration says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/snet/snetd.sock";
+/// Longest message in bytes, without the NUL; a longer one closes the connection.
+pub const MAX_MESSAGE: usize = 256 * 1024;
+/// The interface in Varlink's own language, as `GetInterfaceDescription` answers it.
+pub const DESCRIPTION: &str = include_str!("io.snet.Control.varlink");

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Records that replies carry.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::RuleSpec;
+use crate::types::{
+    Object, Operation, ProcessKey, Protocol, RuleId, Scope, Stats, Subject, TicketId, Verdict,
+};
+
+/// A rule with what the database keeps beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleRecord {
+    /// Its number.
+    pub id: RuleId,
+    /// What it says.
+    #[serde(flatten)]
+    pub spec: RuleSpec,
+    /// User id of who made it.
+    pub created_by: u32,
+    /// When, in milliseconds since 1970 (UTC).
+    pub created_at: i64,
+    /// Decisions made by it, without ticket hits.
+    pub hits: u64,
+    /// The last of them, in milliseconds since 1970 (UTC).
+    pub last_hit: Option<i64>,
+    /// The file that the program means now, when it means a single existing one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<String>,
+}
+
+/// A ticket in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketRecord {
+    /// Its number.
+    pub id: TicketId,
+    /// The process it is for.
+    #[serde(flatten)]
+    pub process: ProcessKey,
+    /// Path of its executable, as far as the daemon knows it.
+    pub exe: Option<String>,
+    /// Effective user it was issued for.
+    pub uid: u32,
+    /// How it decides.
+    pub verdict: Verdict,
+    /// Which calls.
+    pub scope: Scope,
+    /// The rule behind it.
+    pub rule: Option<RuleId>,
+    /// Milliseconds until it expires; `None` means until the process ends.
+    pub expires_in: Option<u64>,
+    /// Calls it decided.
+    pub hits: u64,
+    /// Milliseconds since the last of them.
+    pub last_hit: Option<u64>,
+}
+
+/// What made a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A rule matched.
+    Rule,
+    /// No rule matched, so the fallback of the operation applied.
+    NoRule,
+}
+
+/// A decision as it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What happened to the call.
+    pub verdict: Verdict,
+    /// Why.
+    pub source: Source,
+    /// The rule, when it was one.
+    pub rule: Option<RuleId>,
+}
+
+/// A decision in the journal. Also what `Watch` streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// Number in the journal; `None` in a live stream, which runs ahead of the journal.
+    pub id: Option<i64>,
+    /// When, in milliseconds since 1970 (UTC).
+    pub time: i64,
+    /// The decision.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// Process id.
+    pub tgid: u32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Name of the thread.
+    pub comm: String,
+    /// Path of the executable.
+    pub exe: Option<String>,
+    /// The operation.
+    pub operation: Operation,
+    /// The class of the socket.
+    pub protocol: Protocol,
+    /// The peer.
+    pub remote: Option<SocketAddr>,
+    /// The own address.
+    pub local: Option<SocketAddr>,
+}
+
+impl JournalEntry {
+    /// The entry for a decision on a call, at `time` (milliseconds since 1970).
+    pub fn new(time: i64, decision: Decision, subject: &Subject, object: &Object) -> Self {
+        Self {
+            id: None,
+            time,
+            decision,
+            tgid: subject.process.tgid,
+            uid: subject.uid,
+            comm: subject.comm.clone(),
+            exe: subject.exe.as_ref().map(|exe| exe.path.to_string_lossy().into_owned()),
+            operation: object.operation,
+            protocol: object.protocol,
+            remote: object.remote,
+            local: object.local,
+        }
+    }
+}
+
+/// What the policy says of a call, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The decision.
+    pub decision: Decision,
+    /// The calls that the ticket issued with it would cover.
+    pub ticket: Option<Scope>,
+    /// The rules that match the subject, in the order in which they are asked, up to the
+    /// one that decides.
+    pub considered: Vec<RuleId>,
+}
+
+/// The daemon's part of the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Version of snetd.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// When it started, in milliseconds since 1970 (UTC).
+    pub started_at: i64,
+    /// Rules in the database.
+    pub rules: u64,
+    /// Grows with every policy that took effect.
+    pub generation: u64,
+    /// Events decided since the start.
+    pub decided: u64,
+    /// Journal entries lost because the disk was slower than the calls.
+    pub journal_dropped: u64,
+    /// What went wrong last, when it still matters.
+    pub problem: Option<String>,
+}
+
+/// The kernel's part of the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelStatus {
+    /// Version of the protocol.
+    pub abi_version: u32,
+    /// The counters.
+    pub stats: Stats,
+}
+
+/// Status of the daemon and, when the module is loaded, of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReply {
+    /// The daemon.
+    pub daemon: DaemonStatus,
+    /// The kernel module.
+    pub kernel: Option<KernelStatus>,
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the kernel module and a decider talk about.
+//!
+//! Owns the meaning of each value, not its encoding (see [`crate::wire`]).
+
+mod call;
+mod mask;
+mod scope;
+mod settings;
+mod subject;
+mod ticket;
+
+pub use call::{CallFlags, Event, Object, RequestId};
+pub use mask::{Operation, Operations, ParseMaskError, Protocol, Protocols};
+pub use scope::{PortRange, Scope};
+pub use settings::{Fallbacks, Limits, Settings, Stats, WatchSet};
+pub use subject::{Exe, ProcessKey, Subject};
+pub use ticket::{KeptTicket, RuleId, Ticket, TicketId, Verdict};

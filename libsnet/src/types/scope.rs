@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Sets of calls: what a rule is about, and what a ticket covers.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{Object, Operations, Protocols};
+
+/// Ports from `min` to `max`, both included. Written `443` or `8000-8999` or `any`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortRange {
+    min: u16,
+    max: u16,
+}
+
+impl PortRange {
+    /// Every port; as a condition on the remote port it also covers calls without one.
+    pub const ANY: Self = Self { min: 0, max: u16::MAX };
+
+    /// The range, or nothing when it is empty.
+    pub fn new(min: u16, max: u16) -> Option<Self> {
+        (min <= max).then_some(Self { min, max })
+    }
+    /// The first port.
+    pub const fn min(self) -> u16 {
+        self.min
+    }
+    /// The last port.
+    pub const fn max(self) -> u16 {
+        self.max
+    }
+    /// Is it every port?
+    pub fn is_any(self) -> bool {
+        self == Self::ANY
+    }
+    /// How many ports.
+    pub fn len(self) -> u32 {
+        u32::from(self.max) - u32::from(self.min) + 1
+    }
+    /// Is this port in it?
+    pub fn has(self, port: u16) -> bool {
+        self.range().contains(&port)
+    }
+    /// Is all of `other` in it?
+    pub fn contains(self, other: Self) -> bool {
+        self.min <= other.min && other.max <= self.max
+    }
+    /// Is any port in both?
+    pub fn overlaps(self, other: Self) -> bool {
+        self.min <= other.max && other.min <= self.max
+    }
+    fn range(self) -> RangeInclusive<u16> {
+        self.min..=self.max
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_any() {
+            f.pad("any")
+        } else if self.min == self.max {
+            f.pad(&self.min.to_string())
+        } else {
+            f.pad(&format!("{}-{}", self.min, self.max))
+        }
+    }
+}
+
+/// A text that is no port range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no port or port range: expected for example 443, 8000-8999 or any")]
+pub struct ParsePortRangeError(String);
+
+impl FromStr for PortRange {
+    type Err = ParsePortRangeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ParsePortRangeError(text.to_owned());
+        if text == "any" {
+            return Ok(Self::ANY);
+        }
+        let (min, max) = text.split_once('-').unwrap_or((text, text));
+        let port = |word: &str| word.trim().parse::<u16>().map_err(|_| refuse());
+        Self::new(port(min)?, port(max)?).ok_or_else(refuse)
+    }
+}
+
+impl Serialize for PortRange {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PortRange {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A set of calls: the product of its conditions.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// The operations.
+    pub operations: Operations,
+    /// The classes of socket.
+    pub protocols: Protocols,
+    /// The protocol number; `None` means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u16>,
+    /// Where the peer must be; `None` means anywhere, and also calls that name no peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<IpNet>,
+    /// The peer's port. Any range but [`PortRange::ANY`] only covers calls that name a peer.
+    #[serde(default = "any_port", skip_serializing_if = "is_any_port")]
+    pub remote_ports: PortRange,
+    /// The own port, 0 while the socket has none.
+    #[serde(default = "any_port", skip_serializing_if = "is_any_port")]
+    pub local_ports: PortRange,
+}
+
+fn any_port() -> PortRange {
+    PortRange::ANY
+}
+
+fn is_any_port(range: &PortRange) -> bool {
+    range.is_any()
+}
+
+impl Scope {
+    /// Every call.
+    pub const ANY: Self = Self {
+        operations: Operations::ANY,
+        protocols: Protocols::ANY,
+        number: None,
+        remote: None,
+        remote_ports: PortRange::ANY,
+        local_ports: PortRange::ANY,
+    };
+
+    /// Is this call in the set? The kernel module answers the same for a ticket.
+    pub fn covers(&self, object: &Object) -> bool {
+        self.operations.has(object.operation)
+            && self.protocols.has(object.protocol)
+            && self.number.is_none_or(|number| number == object.number)
+            && self.covers_remote(object)
+            && self.local_ports.has(object.local_port())
+    }
+
+    fn covers_remote(&self, object: &Object) -> bool {
+        let Some(remote) = object.remote else {
+            return self.remote.is_none() && self.remote_ports.is_any();
+        };
+        self.remote.is_none_or(|net| net.contains(&remote.ip()))
+            && self.remote_ports.has(remote.port())
+    }
+
+    /// Is every call of `other` in it?
+    pub fn contains(&self, other: &Self) -> bool {
+        self.operations.contains(other.operations)
+            && self.protocols.contains(other.protocols)
+            && (self.number.is_none() || self.number == other.number)
+            && match (self.remote, other.remote) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(mine), Some(theirs)) => mine.contains(&theirs),
+            }
+            && self.remote_ports.contains(other.remote_ports)
+            && self.local_ports.contains(other.local_ports)
+    }
+
+    /// May a call be in both? Errs on the side of yes: two scopes that share only calls
+    /// which can't exist (a bind with a peer) count as overlapping.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.operations.overlaps(other.operations)
+            && self.protocols.overlaps(other.protocols)
+            && match (self.number, other.number) {
+                (Some(mine), Some(theirs)) => mine == theirs,
+                _ => true,
+            }
+            && match (self.remote, other.remote) {
+                (Some(mine), Some(theirs)) => mine.contains(&theirs) || theirs.contains(&mine),
+                _ => true,
+            }
+            && self.remote_ports.overlaps(other.remote_ports)
+            && self.local_ports.overlaps(other.local_ports)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.protocols, self.operations)?;
+        if let Some(number) = self.number {
+            write!(f, " number {number}")?;
+        }
+        if let Some(remote) = self.remote {
+            write!(f, " to {remote}")?;
+        }
+        if !self.remote_ports.is_any() {
+            write!(f, " port {}", self.remote_ports)?;
+        }
+        if !self.local_ports.is_any() {
+            write!(f, " local port {}", self.local_ports)?;
+        }
+        Ok(())
+    }
+}

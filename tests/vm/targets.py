@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The kernels that are tested, one table entry each, and where things are kept.
+
+Owns: the target table, the cache layout, the description of a kernel that is ready to boot.
+Must not: download, build or start anything (fetch.py, module.py, boot.py do).
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPO = HERE.parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snet"
+RESULTS = REPO / "target" / "vm"
+
+# Modules of the stock kernel that scenarios need; their dependencies come from modules.dep.
+GUEST_MODULES = (
+    "veth", "dummy", "bridge", "sctp", "tun", "udp_tunnel", "vxlan", "wireguard", "fou",
+    "nf_tables", "nft_ct", "nft_reject_inet", "nft_chain_nat", "inet_diag", "tcp_diag", "udp_diag",
+    "sctp_diag", "af_packet_diag", "unix_diag", "netlink_diag", "algif_hash",
+)
+
+
+class HarnessError(Exception):
+    """Something the person at the keyboard has to know; printed without a traceback."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kernel under test. `suites` are (archive, suite) pairs, archive `debian` or `security`;
+    `toolchain` names the Debian suite in whose chroot modules are built (None: on this machine);
+    `source` is the linux-source package of a kernel that is compiled here with `config`."""
+
+    name: str
+    about: str
+    suites: tuple[tuple[str, str], ...]
+    image: str = "linux-image-amd64"
+    headers: str = "linux-headers-amd64"
+    toolchain: str | None = None
+    source: str | None = None
+    config: str | None = None
+    cmdline: tuple[str, ...] = ()
+    memory_mib: int = 1536
+    slowness: float = 1.0
+    default: bool = True
+
+    @property
+    def cache(self) -> Path:
+        return CACHE / "kernels" / self.name
+
+    @property
+    def results(self) -> Path:
+        return RESULTS / self.name
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target(
+            name="6.1",
+            about="Debian 12 (bookworm)",
+            suites=(("debian", "bookworm"), ("security", "bookworm-security")),
+        ),
+        Target(
+            # The same kernel as Debian 13's, with kbuild tools that run on Debian 12.
+            name="6.12",
+            about="Debian 13's kernel, from bookworm-backports",
+            suites=(("debian", "bookworm-backports"),),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel that is ready: paths are relative to its directory in the cache."""
+
+    release: str
+    vmlinuz: str
+    build: str
+    modules: str
+    version: str
+
+    def save(self, directory: Path) -> None:
+        (directory / "kernel.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def ready(target: Target) -> Kernel | None:
+    """The description is written last and the directory renamed into place: its presence is the stamp."""
+    try:
+        return Kernel(**json.loads((target.cache / "kernel.json").read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def select(name: str) -> list[Target]:
+    """`all` means every target that is not opt-in."""
+    if name == "all":
+        return [target for target in TARGETS.values() if target.default]
+    if name not in TARGETS:
+        raise HarnessError(f"no kernel named {name!r}: there are {', '.join(TARGETS)} and all")
+    return [TARGETS[name]]
