@@ -134,7 +134,7 @@ def c_policy_entry(spec, attr, ranges, owner):
     if kind == "nest":
         return f"NLA_POLICY_NESTED(snet_{lower(attr['nested-attributes'])}_nl_policy)"
     if kind == "binary":
-        return f"NLA_POLICY_MAX_LEN({checks['max-len']})"
+        return f"{{ .type = NLA_BINARY, .len = {checks['max-len']} }}"
     nla = f"NLA_{kind.upper()}"
     if attr.get("enum-as-flags"):
         return f"NLA_POLICY_MASK({nla}, {spec.mask(attr['enum']):#x})"
@@ -178,7 +178,7 @@ def c_policies(spec):
                   (lower(op["name"]), spec.sets["main"]), "static ")
     head = []
     for name, low, high in ranges:
-        head += [f"static const struct netlink_range_validation {name} = {{",
+        head += [f"static struct netlink_range_validation {name} = {{",
                  f"\t.min = {low}, .max = {high},", "};", ""]
     return head + body
 
@@ -195,7 +195,7 @@ def c_source(spec):
         if "do" in op:
             out.append(f"\t\t.doit = snet_nl_{name}_doit,")
         else:
-            out.append(f"\t\t.dumpit = snet_nl_{name}_dumpit,")
+            out += ["\t\t.start = snet_nl_dump_start,", f"\t\t.dumpit = snet_nl_{name}_dumpit,"]
         attrs = spec.request_attrs(op)
         if attrs:
             out += [f"\t\t.policy = {name}_nl_policy,",
@@ -215,6 +215,7 @@ def c_header(spec):
         size = prefix(spec, spec.sets[name], f"a-{name}") + "MAX + 1"
         out.append(f"extern const struct nla_policy snet_{lower(name)}_nl_policy[{size}];")
     ops = [op for op in spec.ops if "event" not in op]
+    out += ["", "int snet_nl_dump_start(struct netlink_callback *cb);"]
     out += ["", f"#define SNET_NL_OPS_COUNT {len(ops)}",
             "extern const struct genl_ops snet_nl_ops[SNET_NL_OPS_COUNT];", ""]
     for op in ops:

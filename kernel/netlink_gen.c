@@ -3,31 +3,31 @@
 
 #include "netlink_gen.h"
 
-static const struct netlink_range_validation policy_deadline_range = {
+static struct netlink_range_validation policy_deadline_range = {
 	.min = 1, .max = 600000,
 };
 
-static const struct netlink_range_validation policy_nonblock_deadline_range = {
+static struct netlink_range_validation policy_nonblock_deadline_range = {
 	.min = 1, .max = 600000,
 };
 
-static const struct netlink_range_validation policy_max_requests_range = {
+static struct netlink_range_validation policy_max_requests_range = {
 	.min = 1, .max = 65536,
 };
 
-static const struct netlink_range_validation policy_max_requests_per_process_range = {
+static struct netlink_range_validation policy_max_requests_per_process_range = {
 	.min = 1, .max = 65536,
 };
 
-static const struct netlink_range_validation policy_max_tickets_range = {
+static struct netlink_range_validation policy_max_tickets_range = {
 	.min = 1, .max = 1048576,
 };
 
-static const struct netlink_range_validation policy_max_tickets_per_process_range = {
+static struct netlink_range_validation policy_max_tickets_per_process_range = {
 	.min = 1, .max = 65536,
 };
 
-static const struct netlink_range_validation defer_deadline_range = {
+static struct netlink_range_validation defer_deadline_range = {
 	.min = 1, .max = 600000,
 };
 
@@ -58,7 +58,7 @@ const struct nla_policy snet_ticket_nl_policy[SNET_A_TICKET_MAX + 1] = {
 	[SNET_A_TICKET_OPERATIONS] = NLA_POLICY_MASK(NLA_U32, 0x7f),
 	[SNET_A_TICKET_PROTOCOLS] = NLA_POLICY_MASK(NLA_U32, 0x3ff),
 	[SNET_A_TICKET_NUMBER] = { .type = NLA_U16 },
-	[SNET_A_TICKET_REMOTE_ADDR] = NLA_POLICY_MAX_LEN(16),
+	[SNET_A_TICKET_REMOTE_ADDR] = { .type = NLA_BINARY, .len = 16 },
 	[SNET_A_TICKET_REMOTE_PREFIX] = NLA_POLICY_MAX(NLA_U8, 128),
 	[SNET_A_TICKET_REMOTE_PORT_MIN] = { .type = NLA_U16 },
 	[SNET_A_TICKET_REMOTE_PORT_MAX] = { .type = NLA_U16 },
@@ -75,33 +75,33 @@ const struct nla_policy snet_ticket_nl_policy[SNET_A_TICKET_MAX + 1] = {
 	[SNET_A_TICKET_CGROUP_ID] = { .type = NLA_U64 },
 };
 
-static const struct nla_policy watch_set_nl_policy[SNET_A_WATCH + 1] = {
-	[SNET_A_WATCH] = NLA_POLICY_NESTED(snet_watch_nl_policy),
+static const struct nla_policy watch_set_nl_policy[SNET_A_MAIN_WATCH + 1] = {
+	[SNET_A_MAIN_WATCH] = NLA_POLICY_NESTED(snet_watch_nl_policy),
 };
 
-static const struct nla_policy policy_set_nl_policy[SNET_A_POLICY + 1] = {
-	[SNET_A_POLICY] = NLA_POLICY_NESTED(snet_policy_nl_policy),
+static const struct nla_policy policy_set_nl_policy[SNET_A_MAIN_POLICY + 1] = {
+	[SNET_A_MAIN_POLICY] = NLA_POLICY_NESTED(snet_policy_nl_policy),
 };
 
-static const struct nla_policy verdict_nl_policy[SNET_A_TICKET + 1] = {
-	[SNET_A_REQUEST_ID] = { .type = NLA_U64 },
-	[SNET_A_VERDICT] = NLA_POLICY_RANGE(NLA_U32, 1, 2),
-	[SNET_A_TICKET] = NLA_POLICY_NESTED(snet_ticket_nl_policy),
+static const struct nla_policy verdict_nl_policy[SNET_A_MAIN_TICKET + 1] = {
+	[SNET_A_MAIN_REQUEST_ID] = { .type = NLA_U64 },
+	[SNET_A_MAIN_VERDICT] = NLA_POLICY_RANGE(NLA_U32, 1, 2),
+	[SNET_A_MAIN_TICKET] = NLA_POLICY_NESTED(snet_ticket_nl_policy),
 };
 
-static const struct nla_policy defer_nl_policy[SNET_A_DEADLINE + 1] = {
-	[SNET_A_REQUEST_ID] = { .type = NLA_U64 },
-	[SNET_A_DEADLINE] = NLA_POLICY_FULL_RANGE(NLA_U32, &defer_deadline_range),
+static const struct nla_policy defer_nl_policy[SNET_A_MAIN_DEADLINE + 1] = {
+	[SNET_A_MAIN_REQUEST_ID] = { .type = NLA_U64 },
+	[SNET_A_MAIN_DEADLINE] = NLA_POLICY_FULL_RANGE(NLA_U32, &defer_deadline_range),
 };
 
-static const struct nla_policy ticket_add_nl_policy[SNET_A_TICKET + 1] = {
-	[SNET_A_TICKET] = NLA_POLICY_NESTED(snet_ticket_nl_policy),
+static const struct nla_policy ticket_add_nl_policy[SNET_A_MAIN_TICKET + 1] = {
+	[SNET_A_MAIN_TICKET] = NLA_POLICY_NESTED(snet_ticket_nl_policy),
 };
 
-static const struct nla_policy ticket_del_nl_policy[SNET_A_TGID + 1] = {
-	[SNET_A_TICKET_ID] = { .type = NLA_U64 },
-	[SNET_A_RULE_ID] = { .type = NLA_U64 },
-	[SNET_A_TGID] = { .type = NLA_U32 },
+static const struct nla_policy ticket_del_nl_policy[SNET_A_MAIN_TGID + 1] = {
+	[SNET_A_MAIN_TICKET_ID] = { .type = NLA_U64 },
+	[SNET_A_MAIN_RULE_ID] = { .type = NLA_U64 },
+	[SNET_A_MAIN_TGID] = { .type = NLA_U32 },
 };
 
 const struct genl_ops snet_nl_ops[SNET_NL_OPS_COUNT] = {
@@ -124,6 +124,7 @@ const struct genl_ops snet_nl_ops[SNET_NL_OPS_COUNT] = {
 	},
 	{
 		.cmd = SNET_CMD_WATCH_GET,
+		.start = snet_nl_dump_start,
 		.dumpit = snet_nl_watch_get_dumpit,
 		.flags = GENL_ADMIN_PERM,
 	},
@@ -146,6 +147,7 @@ const struct genl_ops snet_nl_ops[SNET_NL_OPS_COUNT] = {
 	},
 	{
 		.cmd = SNET_CMD_REQUEST_GET,
+		.start = snet_nl_dump_start,
 		.dumpit = snet_nl_request_get_dumpit,
 		.flags = GENL_ADMIN_PERM,
 	},
@@ -179,6 +181,7 @@ const struct genl_ops snet_nl_ops[SNET_NL_OPS_COUNT] = {
 	},
 	{
 		.cmd = SNET_CMD_TICKET_GET,
+		.start = snet_nl_dump_start,
 		.dumpit = snet_nl_ticket_get_dumpit,
 		.flags = GENL_ADMIN_PERM,
 	},

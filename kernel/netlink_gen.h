@@ -12,6 +12,8 @@ extern const struct nla_policy snet_fallback_nl_policy[SNET_A_FALLBACK_MAX + 1];
 extern const struct nla_policy snet_policy_nl_policy[SNET_A_POLICY_MAX + 1];
 extern const struct nla_policy snet_ticket_nl_policy[SNET_A_TICKET_MAX + 1];
 
+int snet_nl_dump_start(struct netlink_callback *cb);
+
 #define SNET_NL_OPS_COUNT 15
 extern const struct genl_ops snet_nl_ops[SNET_NL_OPS_COUNT];
 

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Attaches by ftrace with IPMODIFY: the traced function's entry goes on in a replacement of
+ * this module, with the same arguments. Owns the ways of ftrace and the self-test which
+ * shows that a hook is really called; the table of hooks is in hooks.c.
+ *
+ * Unregistering waits until every task has slept or left the kernel once (RCU tasks), so
+ * that afterwards only a task that sleeps inside a replacement can still be in it.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/atomic.h>
+#include <linux/in.h>
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/net.h>
+#include <net/net_namespace.h>
+
+#include "attach.h"
+#include "compat.h"
+
+/*
+ * A replacement of security_NAME() calls the original, which passes here again: the call
+ * from this module is let through.
+ */
+static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+			     struct ftrace_regs *fregs)
+{
+	struct snet_attachment *attachment = container_of(ops, struct snet_attachment, ops);
+
+	if (!within_module(parent_ip, THIS_MODULE))
+		compat_set_instruction_pointer(fregs, (unsigned long)attachment->replacement);
+}
+
+/**
+ * snet_attach - put a replacement in the place of a function
+ * @attachment: lives until snet_detach()
+ * @function: name of a traceable function
+ * @replacement: of the same type
+ *
+ * May sleep. Returns 0; -EBUSY when somebody else (a livepatch, another module) has replaced
+ * the function; -EINVAL when the kernel has no such function, or can't trace it.
+ */
+int snet_attach(struct snet_attachment *attachment, const char *function, void *replacement)
+{
+	struct ftrace_ops *ops = &attachment->ops;
+	char name[64];
+	int err;
+
+	memset(ops, 0, sizeof(*ops));
+	ops->func = redirect;
+	/* Without PERMANENT the sysctl kernel.ftrace_enabled=0 would detach silently. */
+	ops->flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_PERMANENT;
+	if (!IS_ENABLED(CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS))
+		ops->flags |= FTRACE_OPS_FL_SAVE_REGS;
+	attachment->replacement = replacement;
+	strscpy(name, function, sizeof(name));
+	err = ftrace_set_filter(ops, name, strlen(name), 1);
+	if (err)
+		return err;
+	err = register_ftrace_function(ops);
+	if (err)
+		ftrace_free_filter(ops);
+	attachment->attached = !err;
+	return err;
+}
+
+/* Afterwards nothing enters the replacement any more; who sleeps in it still leaves through it. */
+void snet_detach(struct snet_attachment *attachment)
+{
+	if (!attachment->attached)
+		return;
+	attachment->attached = false;
+	unregister_ftrace_function(&attachment->ops);
+	/* Exactly once: the pointers aren't reset by all kernels, and leak without it. */
+	ftrace_free_filter(&attachment->ops);
+}
+
+/* The address of a function that isn't exported, by way of a probe that never fires. */
+int snet_attach_address(const char *function, void **address)
+{
+	struct kprobe probe = { .symbol_name = function };
+	char symbol[KSYM_SYMBOL_LEN];
+	unsigned long offset = 0;
+	const char *plus;
+	int err;
+
+	err = register_kprobe(&probe);
+	if (err)
+		return err;
+	/* The probe sits behind the landing instruction, where there is one. */
+	sprint_symbol(symbol, (unsigned long)probe.addr);
+	plus = strchr(symbol, '+');
+	if (plus && sscanf(plus, "+0x%lx/", &offset) != 1)
+		err = -EINVAL;
+	*address = (void *)probe.addr - offset;
+	unregister_kprobe(&probe);
+	return err;
+}
+
+static atomic_t self_test_calls;
+
+static int self_test_replacement(int family, int type, int protocol, int kern)
+{
+	atomic_inc(&self_test_calls);
+	return 0;
+}
+
+/* Is a stub called when its operation happens? Other tasks' calls count as well. */
+static int stubs_are_called(bool *called)
+{
+	struct snet_attachment attachment = {};
+	struct socket *sock;
+	int err;
+
+	err = snet_attach(&attachment, "bpf_lsm_socket_create", self_test_replacement);
+	if (err)
+		return err;
+	err = sock_create_kern(&init_net, AF_INET, SOCK_DGRAM, IPPROTO_UDP, &sock);
+	if (!err)
+		sock_release(sock);
+	snet_detach(&attachment);
+	*called = atomic_read(&self_test_calls);
+	return err;
+}
+
+/**
+ * snet_attach_choose - find out where hooks are called on this boot
+ * @point: written when 0 is returned
+ *
+ * The BPF LSM's stubs exist, and can be attached to, also when "bpf" isn't among the active
+ * LSMs; then they are never called. So one is tried.
+ */
+int snet_attach_choose(enum snet_attach_point *point)
+{
+	bool called = false;
+	int err = stubs_are_called(&called);
+
+	if (err && err != -EINVAL) {
+		pr_err("self-test of the BPF LSM's hooks failed: %d\n", err);
+		return err;
+	}
+	*point = called ? SNET_ATTACH_STUB : SNET_ATTACH_SECURITY;
+	return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Differences between kernel versions. No other file asks for a version.
+ */
+#ifndef SNET_COMPAT_H
+#define SNET_COMPAT_H
+
+#include <linux/fs.h>
+#include <linux/ftrace.h>
+#include <linux/mm_types.h>
+#include <linux/version.h>
+
+/* Renamed in 6.2; a silent no-op where the architecture can't do it, see attach.c. */
+static __always_inline void compat_set_instruction_pointer(struct ftrace_regs *fregs,
+							   unsigned long ip)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	ftrace_regs_set_instruction_pointer(fregs, ip);
+#else
+	ftrace_instruction_pointer_set(fregs, ip);
+#endif
+}
+
+/* The executable of @mm with a reference, or NULL. get_mm_exe_file() isn't exported. */
+static inline struct file *compat_get_exe_file(struct mm_struct *mm)
+{
+	struct file *file;
+
+	rcu_read_lock();
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	file = get_file_rcu(&mm->exe_file);
+#else
+	file = rcu_dereference(mm->exe_file);
+	if (file && !get_file_rcu(file))
+		file = NULL;
+#endif
+	rcu_read_unlock();
+	return file;
+}
+
+#endif /* SNET_COMPAT_H */

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sees processes end and execute, so that the memory of their tickets is freed. Whether a
+ * ticket counts doesn't depend on it: look-ups compare the execution themselves.
+ *
+ * The probes run with preemption disabled.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/binfmts.h>
+#include <linux/sched/signal.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
+
+#include "lifecycle.h"
+#include "ticket.h"
+
+static void probe_exit(void *data, struct task_struct *task)
+{
+	if (!atomic_read(&task->signal->live))
+		snet_tickets_void(false);
+}
+
+static void probe_exec(void *data, struct task_struct *task, pid_t old_pid,
+		       struct linux_binprm *bprm)
+{
+	snet_tickets_void(true);
+}
+
+static struct {
+	const char *name;
+	void *probe;
+	struct tracepoint *tracepoint;
+} probes[] = {
+	{ "sched_process_exit", probe_exit },
+	{ "sched_process_exec", probe_exec },
+};
+
+static void note_tracepoint(struct tracepoint *tracepoint, void *unused)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		if (!strcmp(tracepoint->name, probes[i].name))
+			probes[i].tracepoint = tracepoint;
+}
+
+static void unregister_first(int count)
+{
+	while (count--)
+		tracepoint_probe_unregister(probes[count].tracepoint, probes[count].probe, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+int snet_lifecycle_init(void)
+{
+	int i, err;
+
+	for_each_kernel_tracepoint(note_tracepoint, NULL);
+	for (i = 0; i < ARRAY_SIZE(probes); i++) {
+		err = probes[i].tracepoint ?
+		      tracepoint_probe_register(probes[i].tracepoint, probes[i].probe, NULL) :
+		      -ENOENT;
+		if (err) {
+			pr_err("can't see processes end: tracepoint %s: %d\n", probes[i].name,
+			       err);
+			unregister_first(i);
+			return err;
+		}
+	}
+	return 0;
+}
+
+void snet_lifecycle_exit(void)
+{
+	unregister_first(ARRAY_SIZE(probes));
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Load and unload. Each stage of the load is undone by its mirror image.
+ */
+#include <linux/init.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+
+#include "decider.h"
+#include "hooks.h"
+#include "lifecycle.h"
+#include "netlink.h"
+#include "request.h"
+#include "ticket.h"
+
+static int __init snet_init(void)
+{
+	int err;
+
+	err = snet_lifecycle_init();
+	if (err)
+		return err;
+	err = snet_hooks_init();
+	if (err)
+		goto out_lifecycle;
+	err = snet_decider_init();
+	if (err)
+		goto out_lifecycle;
+	err = snet_netlink_init();
+	if (err)
+		goto out_decider;
+	return 0;
+
+out_decider:
+	snet_decider_exit();
+out_lifecycle:
+	snet_lifecycle_exit();
+	return err;
+}
+
+/*
+ * Held threads don't keep the module in memory: they are released, and waited for. The wait
+ * ends at their last decrement of a counter; synchronize_rcu_tasks() sees them past the few
+ * instructions behind it.
+ */
+static void __exit snet_exit(void)
+{
+	snet_netlink_exit();
+	snet_hooks_detach_all();
+	snet_requests_close();
+	snet_requests_wait_empty();
+	synchronize_rcu_tasks();
+	snet_decider_exit();
+	snet_lifecycle_exit();
+	snet_tickets_exit();
+}
+
+module_init(snet_init);
+module_exit(snet_exit);
+
+MODULE_DESCRIPTION("Application firewall that decides at the system call");
+MODULE_AUTHOR("The snet authors");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

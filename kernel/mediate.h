@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef SNET_MEDIATE_H
+#define SNET_MEDIATE_H
+
+#include <linux/net.h>
+
+#include "uapi/snet.h"
+
+int snet_mediate(enum snet_operation operation, const struct socket *sock,
+		 const struct sockaddr *address, int addrlen);
+
+#endif /* SNET_MEDIATE_H */

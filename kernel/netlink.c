@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The commands of the generic netlink family: each reads its attributes, calls what owns
+ * the matter, and answers. They run side by side (parallel_ops), so that a verdict never
+ * waits for a dump or for another family.
+ */
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <net/genetlink.h>
+
+#include "decider.h"
+#include "hooks.h"
+#include "message.h"
+#include "netlink.h"
+#include "netlink_gen.h"
+#include "policy.h"
+#include "request.h"
+#include "ticket.h"
+
+/* Serialises changes of policy and watch set against each other; may sleep under it. */
+static DEFINE_MUTEX(settings_mutex);
+
+struct genl_family snet_family __ro_after_init = {
+	.name = SNET_FAMILY_NAME,
+	.version = SNET_FAMILY_VERSION,
+	.netnsok = false,
+	.parallel_ops = true,
+	.module = THIS_MODULE,
+	.ops = snet_nl_ops,
+	.n_ops = SNET_NL_OPS_COUNT,
+	.resv_start_op = SNET_CMD_REGISTER,
+};
+
+#define for_each_attr(attr, info, rem) \
+	nlmsg_for_each_attr(attr, (info)->nlhdr, GENL_HDRLEN, rem)
+
+/* Answers @info with what @put puts. */
+static int reply(struct genl_info *info, int (*put)(struct sk_buff *skb))
+{
+	struct sk_buff *skb = genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	void *header;
+
+	if (!skb)
+		return -ENOMEM;
+	header = genlmsg_put_reply(skb, info, &snet_family, 0, info->genlhdr->cmd);
+	if (!header || put(skb)) {
+		nlmsg_free(skb);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, header);
+	return genlmsg_reply(skb, info);
+}
+
+static int put_registered(struct sk_buff *skb)
+{
+	return nla_put_u32(skb, SNET_A_MAIN_ABI_VERSION, SNET_ABI_VERSION) ?:
+	       snet_message_put_policy(skb);
+}
+
+int snet_nl_register_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = snet_decider_register(info->snd_portid);
+
+	if (err) {
+		GENL_SET_ERR_MSG(info, "another decider is registered");
+		return err;
+	}
+	err = reply(info, put_registered);
+	if (err)
+		snet_decider_drop();
+	return err;
+}
+
+int snet_nl_unregister_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = snet_decider_unregister();
+
+	if (err)
+		GENL_SET_ERR_MSG(info, "only the registered decider can unregister");
+	return err;
+}
+
+static int get_watch(u32 *watch, const struct nlattr *nest, struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[SNET_A_WATCH_MAX + 1];
+	int err = nla_parse_nested(tb, SNET_A_WATCH_MAX, nest, snet_watch_nl_policy, extack);
+
+	if (err)
+		return err;
+	if (!tb[SNET_A_WATCH_OPERATION] || !tb[SNET_A_WATCH_PROTOCOLS]) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "watch needs operation and protocols");
+		return -EINVAL;
+	}
+	watch[nla_get_u32(tb[SNET_A_WATCH_OPERATION])] = nla_get_u32(tb[SNET_A_WATCH_PROTOCOLS]);
+	return 0;
+}
+
+int snet_nl_watch_set_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct nlattr *attr;
+	u32 watch[SNET_OPS];
+	int err = 0, rem;
+
+	if (GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_WATCH))
+		return -EINVAL;
+	mutex_lock(&settings_mutex);
+	memcpy(watch, snet_watch, sizeof(watch));
+	for_each_attr(attr, info, rem) {
+		if (nla_type(attr) == SNET_A_MAIN_WATCH)
+			err = get_watch(watch, attr, info->extack);
+		if (err)
+			goto out_unlock;
+	}
+	err = snet_hooks_watch(watch, info->extack);
+out_unlock:
+	mutex_unlock(&settings_mutex);
+	return err;
+}
+
+int snet_nl_watch_flush_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const u32 nothing[SNET_OPS] = {};
+	int err;
+
+	mutex_lock(&settings_mutex);
+	err = snet_hooks_watch(nothing, info->extack);
+	mutex_unlock(&settings_mutex);
+	return err;
+}
+
+static int get_fallback(u32 *fallback, const struct nlattr *nest, struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[SNET_A_FALLBACK_MAX + 1];
+	int err = nla_parse_nested(tb, SNET_A_FALLBACK_MAX, nest, snet_fallback_nl_policy, extack);
+
+	if (err)
+		return err;
+	if (!tb[SNET_A_FALLBACK_OPERATION] || !tb[SNET_A_FALLBACK_VERDICT]) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "fallback needs operation and verdict");
+		return -EINVAL;
+	}
+	fallback[nla_get_u32(tb[SNET_A_FALLBACK_OPERATION])] =
+		nla_get_u32(tb[SNET_A_FALLBACK_VERDICT]);
+	return 0;
+}
+
+static void get_u32(u32 *value, const struct nlattr *attr)
+{
+	if (attr)
+		*value = nla_get_u32(attr);
+}
+
+static int get_policy(struct snet_policy *policy, const struct nlattr *nest,
+		      struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[SNET_A_POLICY_MAX + 1];
+	const struct nlattr *attr;
+	int err, rem;
+
+	err = nla_parse_nested(tb, SNET_A_POLICY_MAX, nest, snet_policy_nl_policy, extack);
+	if (err)
+		return err;
+	get_u32(&policy->deadline_ms, tb[SNET_A_POLICY_DEADLINE]);
+	get_u32(&policy->nonblock_deadline_ms, tb[SNET_A_POLICY_NONBLOCK_DEADLINE]);
+	get_u32(&policy->max_requests, tb[SNET_A_POLICY_MAX_REQUESTS]);
+	get_u32(&policy->max_requests_per_process, tb[SNET_A_POLICY_MAX_REQUESTS_PER_PROCESS]);
+	get_u32(&policy->max_tickets, tb[SNET_A_POLICY_MAX_TICKETS]);
+	get_u32(&policy->max_tickets_per_process, tb[SNET_A_POLICY_MAX_TICKETS_PER_PROCESS]);
+	nla_for_each_nested(attr, nest, rem) {
+		if (nla_type(attr) == SNET_A_POLICY_FALLBACK)
+			err = get_fallback(policy->fallback, attr, extack);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int snet_nl_policy_set_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct snet_policy policy;
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_POLICY))
+		return -EINVAL;
+	mutex_lock(&settings_mutex);
+	policy = snet_policy;
+	err = get_policy(&policy, info->attrs[SNET_A_MAIN_POLICY], info->extack);
+	if (!err)
+		snet_policy = policy;
+	mutex_unlock(&settings_mutex);
+	return err;
+}
+
+int snet_nl_policy_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	return reply(info, snet_message_put_policy);
+}
+
+int snet_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	snet_decider_spoke();
+	return reply(info, snet_message_put_stats);
+}
+
+/* Reads a ticket into @batch. */
+static int get_ticket(struct list_head *batch, struct snet_ticket_owner *owner,
+		      const struct nlattr *nest, struct netlink_ext_ack *extack)
+{
+	struct snet_ticket *ticket = snet_message_get_ticket(nest, owner, extack);
+
+	if (IS_ERR(ticket))
+		return PTR_ERR(ticket);
+	list_add_tail(&ticket->node, batch);
+	return 0;
+}
+
+static int count_tickets(struct genl_info *info)
+{
+	const struct nlattr *attr;
+	int count = 0, rem;
+
+	for_each_attr(attr, info, rem)
+		count += nla_type(attr) == SNET_A_MAIN_TICKET;
+	if (count > SNET_MAX_TICKETS_PER_MESSAGE) {
+		GENL_SET_ERR_MSG(info, "more tickets than one message may carry");
+		return -E2BIG;
+	}
+	return count;
+}
+
+static const char *install_error(int err)
+{
+	switch (err) {
+	case -EEXIST:
+		return "a ticket with this id exists";
+	case -ENOSPC:
+		return "the table of tickets, or the process's part of it, is full";
+	case -ESRCH:
+		return "the process has ended";
+	default:
+		return "the ticket can't be kept";
+	}
+}
+
+/* NL_SET_ERR_MSG() wants a literal. */
+static int refuse_tickets(struct genl_info *info, int err)
+{
+	if (info->extack)
+		info->extack->_msg = install_error(err);
+	return err;
+}
+
+static int get_verdict_tickets(struct list_head *batch, struct genl_info *info)
+{
+	const struct nlattr *attr;
+	int err = count_tickets(info), rem;
+
+	if (err < 0)
+		return err;
+	for_each_attr(attr, info, rem) {
+		struct snet_ticket_owner owner;
+
+		if (nla_type(attr) != SNET_A_MAIN_TICKET)
+			continue;
+		err = get_ticket(batch, &owner, attr, info->extack);
+		if (err)
+			return err;
+		if (owner.tgid || owner.exec_id) {
+			NL_SET_ERR_MSG_ATTR(info->extack, attr,
+					    "a ticket of a verdict is for the process that asked");
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+int snet_nl_verdict_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	LIST_HEAD(batch);
+	int err, ticket_err = 0;
+
+	if (!snet_decider_is_current()) {
+		GENL_SET_ERR_MSG(info, "only the registered decider gives verdicts");
+		return -EPERM;
+	}
+	snet_decider_spoke();
+	if (GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_REQUEST_ID) ||
+	    GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_VERDICT))
+		return -EINVAL;
+	err = get_verdict_tickets(&batch, info);
+	if (!err)
+		err = snet_request_decide(nla_get_u64(info->attrs[SNET_A_MAIN_REQUEST_ID]),
+					  nla_get_u32(info->attrs[SNET_A_MAIN_VERDICT]), &batch,
+					  &ticket_err);
+	if (err == -ENOENT)
+		GENL_SET_ERR_MSG(info, "nothing is held under this request-id any more");
+	if (!err && ticket_err)
+		err = refuse_tickets(info, ticket_err);
+	snet_tickets_free(&batch);
+	return err;
+}
+
+int snet_nl_defer_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	int err;
+
+	if (!snet_decider_is_current()) {
+		GENL_SET_ERR_MSG(info, "only the registered decider defers");
+		return -EPERM;
+	}
+	snet_decider_spoke();
+	if (GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_REQUEST_ID) ||
+	    GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_DEADLINE))
+		return -EINVAL;
+	err = snet_request_defer(nla_get_u64(info->attrs[SNET_A_MAIN_REQUEST_ID]),
+				 nla_get_u32(info->attrs[SNET_A_MAIN_DEADLINE]));
+	if (err)
+		GENL_SET_ERR_MSG(info, "nothing is held under this request-id any more");
+	return err;
+}
+
+static int add_ticket(const struct nlattr *attr, struct netlink_ext_ack *extack,
+		      struct genl_info *info)
+{
+	struct snet_ticket_owner owner;
+	struct snet_identity who;
+	LIST_HEAD(batch);
+	int err;
+
+	err = get_ticket(&batch, &owner, attr, extack);
+	if (err)
+		return err;
+	err = snet_identity_of(&who, owner.tgid, owner.exec_id);
+	if (err) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "tgid and exec-id name no running program");
+		goto out_free;
+	}
+	err = snet_tickets_install(&batch, &who);
+	if (err)
+		refuse_tickets(info, err);
+	put_pid(who.pid);
+out_free:
+	snet_tickets_free(&batch);
+	return err;
+}
+
+/* Tickets in front of the first that is refused are kept; the error tells which one it was. */
+int snet_nl_ticket_add_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct nlattr *attr;
+	int err, rem;
+
+	if (GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_TICKET))
+		return -EINVAL;
+	err = count_tickets(info);
+	if (err < 0)
+		return err;
+	for_each_attr(attr, info, rem) {
+		if (nla_type(attr) != SNET_A_MAIN_TICKET)
+			continue;
+		err = add_ticket(attr, info->extack, info);
+		if (err) {
+			if (info->extack)
+				NL_SET_BAD_ATTR(info->extack, attr);
+			return err;
+		}
+	}
+	return 0;
+}
+
+int snet_nl_ticket_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct snet_ticket_selector selector = {};
+	struct nlattr **attrs = info->attrs;
+
+	if (!attrs[SNET_A_MAIN_TICKET_ID] && !attrs[SNET_A_MAIN_RULE_ID] && !attrs[SNET_A_MAIN_TGID]) {
+		GENL_SET_ERR_MSG(info, "ticket-id, rule-id or tgid is needed; ticket-flush removes all");
+		return -EINVAL;
+	}
+	selector.by_id = attrs[SNET_A_MAIN_TICKET_ID];
+	if (selector.by_id)
+		selector.id = nla_get_u64(attrs[SNET_A_MAIN_TICKET_ID]);
+	selector.by_rule = attrs[SNET_A_MAIN_RULE_ID];
+	if (selector.by_rule)
+		selector.rule_id = nla_get_u64(attrs[SNET_A_MAIN_RULE_ID]);
+	selector.by_tgid = attrs[SNET_A_MAIN_TGID];
+	if (selector.by_tgid)
+		selector.tgid = nla_get_u32(attrs[SNET_A_MAIN_TGID]);
+	if (snet_tickets_remove(&selector))
+		return 0;
+	GENL_SET_ERR_MSG(info, "no such ticket");
+	return -ENOENT;
+}
+
+int snet_nl_ticket_flush_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct snet_ticket_selector all = {};
+
+	snet_tickets_remove(&all);
+	return 0;
+}
+
+/* The longest event, with a path of PATH_MAX, must fit into an empty buffer. */
+int snet_nl_dump_start(struct netlink_callback *cb)
+{
+	cb->min_dump_alloc = 2 * PATH_MAX;
+	return 0;
+}
+
+static void *dump_header(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd)
+{
+	return genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &snet_family,
+			   NLM_F_MULTI, cmd);
+}
+
+/* Ends the message, or takes it back when it didn't fit. */
+static int dump_end(struct sk_buff *skb, void *header, int err)
+{
+	if (err)
+		genlmsg_cancel(skb, header);
+	else
+		genlmsg_end(skb, header);
+	return err;
+}
+
+int snet_nl_watch_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	for (; cb->args[0] < SNET_OPS; cb->args[0]++) {
+		void *header = dump_header(skb, cb, SNET_CMD_WATCH_GET);
+
+		if (!header || dump_end(skb, header, snet_message_put_watch(skb, cb->args[0])))
+			break;
+	}
+	return skb->len;
+}
+
+struct event_dump {
+	struct sk_buff *skb;
+	struct netlink_callback *cb;
+	u64 shown;
+};
+
+static int show_request(const struct snet_request_view *view, void *data)
+{
+	struct event_dump *dump = data;
+	void *header = dump_header(dump->skb, dump->cb, SNET_CMD_REQUEST_GET);
+
+	if (!header)
+		return -EMSGSIZE;
+	dump->shown = view->id;
+	return dump_end(dump->skb, header, snet_message_put_event(dump->skb, view));
+}
+
+int snet_nl_request_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct event_dump dump = { .skb = skb, .cb = cb };
+
+	snet_decider_spoke();
+	while (!snet_request_next(cb->args[0], show_request, &dump))
+		cb->args[0] = dump.shown;
+	return skb->len;
+}
+
+/* By rising id, so that tickets that come and go meanwhile move no others. */
+int snet_nl_ticket_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct snet_ticket_record record;
+
+	while (snet_ticket_next(cb->args[0], &record)) {
+		void *header = dump_header(skb, cb, SNET_CMD_TICKET_GET);
+
+		if (!header || dump_end(skb, header, snet_message_put_ticket(skb, &record)))
+			break;
+		cb->args[0] = record.id;
+	}
+	return skb->len;
+}
+
+int snet_netlink_init(void)
+{
+	return genl_register_family(&snet_family);
+}
+
+void snet_netlink_exit(void)
+{
+	genl_unregister_family(&snet_family);
+}

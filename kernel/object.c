@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Builds the object of a call. Owns the reading of socket addresses: which family they
+ * are of, what the unspecified address stands for, and that IPv4 looks the same whichever
+ * socket speaks it. Without this a rule for an address would miss its other spellings.
+ */
+#include <linux/file.h>
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
+#include <linux/in.h>
+#include <linux/sched.h>
+#include <net/inet_sock.h>
+#include <net/ipv6.h>
+
+#include "object.h"
+
+static enum snet_protocol stream_protocol(const struct sock *sk)
+{
+	switch (sk->sk_protocol) {
+	case IPPROTO_TCP:
+		return SNET_PROTO_TCP;
+	case IPPROTO_MPTCP:
+		return SNET_PROTO_MPTCP;
+	case IPPROTO_SCTP:
+		return SNET_PROTO_SCTP;
+	default:
+		return SNET_PROTO_OTHER;
+	}
+}
+
+static enum snet_protocol datagram_protocol(const struct sock *sk)
+{
+	switch (sk->sk_protocol) {
+	case IPPROTO_UDP:
+		return SNET_PROTO_UDP;
+	case IPPROTO_UDPLITE:
+		return SNET_PROTO_UDPLITE;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return SNET_PROTO_ICMP;
+	default:
+		return SNET_PROTO_OTHER;
+	}
+}
+
+static enum snet_protocol inet_protocol(const struct sock *sk)
+{
+	switch (sk->sk_type) {
+	case SOCK_STREAM:
+	case SOCK_SEQPACKET:
+		return stream_protocol(sk);
+	case SOCK_DGRAM:
+		return datagram_protocol(sk);
+	case SOCK_RAW:
+		return SNET_PROTO_RAW;
+	default:
+		return SNET_PROTO_OTHER;
+	}
+}
+
+enum snet_protocol snet_protocol_of(const struct sock *sk)
+{
+	switch (sk->sk_family) {
+	case AF_INET:
+	case AF_INET6:
+		return inet_protocol(sk);
+	case AF_SMC:
+		/* SMC opens its TCP connection from inside the kernel, past every hook. */
+		return SNET_PROTO_TCP;
+	case AF_PACKET:
+		return SNET_PROTO_PACKET;
+	case AF_UNIX:
+		return SNET_PROTO_UNIX;
+	default:
+		return SNET_PROTO_OTHER;
+	}
+}
+
+static void addr_set_v4(struct snet_addr *addr, __be32 v4, __be16 port)
+{
+	addr->len = sizeof(v4);
+	addr->v4 = v4;
+	addr->port = ntohs(port);
+}
+
+static void addr_set_v6(struct snet_addr *addr, const struct in6_addr *v6, __be16 port)
+{
+	if (ipv6_addr_v4mapped(v6)) {
+		addr_set_v4(addr, v6->s6_addr32[3], port);
+		return;
+	}
+	addr->len = sizeof(*v6);
+	addr->v6 = *v6;
+	addr->port = ntohs(port);
+}
+
+/*
+ * @address is the kernel's own copy. What is shorter than the network stack itself would
+ * take stays without an address: the stack refuses it behind this hook.
+ */
+static void addr_read(struct snet_addr *addr, const struct sockaddr *address, int addrlen)
+{
+	const struct sockaddr_in *in = (const void *)address;
+	const struct sockaddr_in6 *in6 = (const void *)address;
+
+	if (addrlen < (int)sizeof(sa_family_t))
+		return;
+	/* bind() takes AF_UNSPEC for AF_INET; connect() with it never comes here. */
+	if ((address->sa_family == AF_INET || address->sa_family == AF_UNSPEC) &&
+	    addrlen >= (int)sizeof(*in))
+		addr_set_v4(addr, in->sin_addr.s_addr, in->sin_port);
+	else if (address->sa_family == AF_INET6 && addrlen >= SIN6_LEN_RFC2133)
+		addr_set_v6(addr, &in6->sin6_addr, in6->sin6_port);
+}
+
+static void local_from_socket(struct snet_addr *local, const struct sock *sk)
+{
+	__be16 port = htons(inet_sk(sk)->inet_num);
+
+	if (sk->sk_type == SOCK_RAW)
+		port = 0;	/* inet_num is the protocol number there */
+#if IS_ENABLED(CONFIG_IPV6)
+	if (sk->sk_family == AF_INET6) {
+		addr_set_v6(local, &sk->sk_v6_rcv_saddr, port);
+		return;
+	}
+#endif
+	addr_set_v4(local, inet_sk(sk)->inet_rcv_saddr, port);
+}
+
+/*
+ * Connecting or sending to the unspecified address reaches the own machine: the address
+ * that the socket is bound to, or else loopback (ip_route_output_key_hash_rcu(),
+ * tcp_v6_connect()).
+ */
+static void remote_resolve_any(struct snet_addr *remote, const struct snet_addr *local)
+{
+	if (remote->len == sizeof(remote->v4) && !remote->v4) {
+		bool bound = local->len == sizeof(local->v4) && local->v4;
+
+		remote->v4 = bound ? local->v4 : htonl(INADDR_LOOPBACK);
+	} else if (remote->len == sizeof(remote->v6) && ipv6_addr_any(&remote->v6)) {
+		if (local->len == sizeof(local->v4) && local->v4)
+			addr_set_v4(remote, htonl(INADDR_LOOPBACK), htons(remote->port));
+		else
+			remote->v6 = in6addr_loopback;
+	}
+}
+
+static u32 call_flags(const struct socket *sock)
+{
+	u32 flags = 0;
+
+	if (sock->file && sock->file->f_flags & O_NONBLOCK)
+		flags |= SNET_CALL_NONBLOCK;
+	if (current->flags & PF_IO_WORKER)
+		flags |= SNET_CALL_IO_URING;
+	return flags;
+}
+
+/**
+ * snet_object_fill - say what a call attempts
+ * @object: written whole
+ * @operation: the operation
+ * @protocol: what snet_protocol_of() said of the socket
+ * @sock: the socket
+ * @address: the address that the call names, in kernel memory, or NULL
+ * @addrlen: its length
+ */
+void snet_object_fill(struct snet_object *object, enum snet_operation operation,
+		      enum snet_protocol protocol, const struct socket *sock,
+		      const struct sockaddr *address, int addrlen)
+{
+	const struct sock *sk = sock->sk;
+	bool inet = sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
+
+	*object = (struct snet_object) {
+		.operation = operation,
+		.protocol = protocol,
+		.family = sk->sk_family,
+		.type = sk->sk_type,
+		.number = sk->sk_protocol,
+		.flags = call_flags(sock),
+		.net = sock_net(sk),
+	};
+	if (inet)
+		local_from_socket(&object->local, sk);
+	if (!address)
+		return;
+	if (operation == SNET_OP_BIND) {
+		memset(&object->local, 0, sizeof(object->local));
+		addr_read(&object->local, address, addrlen);
+	} else {
+		addr_read(&object->remote, address, addrlen);
+		remote_resolve_any(&object->remote, &object->local);
+	}
+}

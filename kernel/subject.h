@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who attempts a call.
+ */
+#ifndef SNET_SUBJECT_H
+#define SNET_SUBJECT_H
+
+#include <linux/sched.h>
+#include <linux/uidgid.h>
+#include <net/net_namespace.h>
+
+/*
+ * The part of a subject that a ticket is bound to. @pid is the struct pid of the thread
+ * group: while it is referenced its address belongs to no other process.
+ */
+struct snet_identity {
+	struct pid *pid;	/* referenced by whoever keeps the identity */
+	u64 exec_id;
+	u64 start_time;		/* nanoseconds since boot */
+	kuid_t uid;		/* effective */
+	u64 net_cookie;
+	u32 net_ns;
+	u64 cgroup_id;
+	dev_t exe_device;	/* of the inode, not as stat(2) shows it */
+	u64 exe_inode;
+};
+
+struct snet_subject {
+	struct snet_identity identity;
+	u32 tgid;
+	u32 tid;
+	u32 parent_tgid;
+	kgid_t gid;
+	kuid_t login_uid;
+	char comm[TASK_COMM_LEN];
+	char *exe;		/* path, or NULL when it can't be told */
+	u64 exe_device;		/* as stat(2) shows it */
+	u64 exe_inode;
+	u32 mnt_ns;
+	u32 pid_ns;
+	u32 user_ns;
+};
+
+u64 snet_cgroup_id(struct task_struct *task);
+void snet_identity_fill(struct snet_identity *identity, struct net *net);
+int snet_identity_of(struct snet_identity *identity, u32 tgid, u64 exec_id);
+void snet_subject_fill(struct snet_subject *subject, struct net *net);
+void snet_subject_release(struct snet_subject *subject);
+
+#endif /* SNET_SUBJECT_H */
