@@ -7,6 +7,7 @@ Must not: know what a kernel or a root file system is.
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -103,3 +104,7 @@ class Apt:
         into.mkdir(parents=True, exist_ok=True)
         self._run("apt-get", "-q", "download", *(f"{name}={version}" for name, version in packages.items()), cwd=into)
         return sorted(into.glob("*.deb"))
+
+    def forget(self) -> None:
+        """Drop the lists, which are larger than what is kept."""
+        shutil.rmtree(self.home, ignore_errors=True)

@@ -38,9 +38,10 @@ class Writer:
         for depth in range(1, len(parts) + 1):
             self.directory("/".join(parts[:depth]))
 
-    def file(self, name: str, content: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
+    def file(self, name: str, content: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0,
+             mtime: int = 0) -> None:
         self.parents(name)
-        self._entry(name, stat.S_IFREG | mode, content, uid, gid)
+        self._entry(name, stat.S_IFREG | mode, content, uid, gid, mtime=mtime)
 
     def symlink(self, name: str, destination: str, uid: int = 0, gid: int = 0) -> None:
         self.parents(name)
@@ -61,10 +62,11 @@ class Writer:
             elif path.is_dir():
                 self.parents(inside + "/")
             elif path.is_file():
-                self.file(inside, path.read_bytes(), path.stat().st_mode & 0o777)
+                self.file(inside, path.read_bytes(), path.stat().st_mode & 0o777, mtime=int(path.stat().st_mtime))
 
     def tar(self, archive: tarfile.TarFile, skip) -> None:
-        """Members of a tar archive for which `skip(name)` is false; hard links become copies."""
+        """Members of a tar archive for which `skip(name)` is false; hard links become copies. Times are kept:
+        Python would compile every module anew if its source had another time than the compiled file says."""
         for member in archive:
             name = member.name.removeprefix("./").strip("/")
             if not name or name == "." or skip(name):
@@ -76,13 +78,14 @@ class Writer:
                 self.symlink(name, member.linkname, **owner)
             elif member.isfile() or member.islnk():
                 content = archive.extractfile(member).read()
-                self.file(name, content, member.mode, **owner)
+                self.file(name, content, member.mode, **owner, mtime=int(member.mtime))
 
-    def _entry(self, name: str, mode: int, content: bytes, uid: int = 0, gid: int = 0, device=(0, 0)) -> None:
+    def _entry(self, name: str, mode: int, content: bytes, uid: int = 0, gid: int = 0, device=(0, 0),
+               mtime: int = 0) -> None:
         self.inode += 1
         links = 2 if stat.S_ISDIR(mode) else 1
         encoded = name.encode() + b"\0"
-        fields = (self.inode, mode, uid, gid, links, 0, len(content), 0, 0, *device, len(encoded), 0)
+        fields = (self.inode, mode, uid, gid, links, mtime, len(content), 0, 0, *device, len(encoded), 0)
         self._write(b"070701" + b"".join(b"%08X" % field for field in fields) + encoded)
         self._write(content)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from archive import Apt
 from targets import CACHE, HarnessError, Kernel, Target, ready
 
-WANTED = re.compile(r"linux-(image|headers|kbuild|binary)-")
+WANTED = re.compile(r"linux-(image|headers|kbuild|binary|modules)-")
 # Nothing of these directories is of use in a guest without hardware.
 USELESS_MODULES = ("kernel/sound", "kernel/drivers/gpu", "kernel/drivers/media", "kernel/drivers/staging",
                    "kernel/drivers/infiniband", "kernel/drivers/scsi", "kernel/drivers/iio",
@@ -33,7 +33,9 @@ def fetch(target: Target, refresh: bool = False) -> Kernel:
     apt = Apt(target.name, target.suites)
     apt.update()
     packages = apt.closure([target.image, target.headers], WANTED)
-    return _install(target, apt, packages)
+    kernel = _install(target, apt, packages)
+    apt.forget()
+    return kernel
 
 
 def _install(target: Target, apt: Apt, packages: dict[str, str]) -> Kernel:
@@ -48,7 +50,8 @@ def _install(target: Target, apt: Apt, packages: dict[str, str]) -> Kernel:
         shutil.rmtree(work / "debs")
         kernel = _describe(target, work, packages)
         _prune(work / kernel.modules)
-        subprocess.run(["depmod", "-b", work, kernel.release], check=True)
+        # It warns about lists that Debian stopped shipping; nothing here reads them.
+        subprocess.run(["depmod", "-b", work, kernel.release], check=True, stderr=subprocess.DEVNULL)
         _repair_headers(work, target.cache)
         kernel.save(work)
         work.chmod(0o755)
@@ -60,16 +63,18 @@ def _install(target: Target, apt: Apt, packages: dict[str, str]) -> Kernel:
 
 
 def _describe(target: Target, root: Path, packages: dict[str, str]) -> Kernel:
-    images = list(root.glob("boot/vmlinuz-*"))
-    if len(images) != 1:
-        raise HarnessError(f"{target.name}: expected one kernel image in the packages, found {len(images)}")
-    release = images[0].name.removeprefix("vmlinuz-")
+    """Find the image, which is in /boot up to 6.12 and among the modules from 7.3 on, and what belongs to it."""
     if (root / "usr/lib/modules").is_dir() and not (root / "lib").exists():
         (root / "lib").symlink_to("usr/lib")
+    found = {path.name.removeprefix("vmlinuz-"): path for path in root.glob("boot/vmlinuz-*")}
+    found |= {path.parent.name: path for path in root.glob("lib/modules/*/vmlinuz")}
+    if len(found) != 1:
+        raise HarnessError(f"{target.name}: expected one kernel image in the packages, found {len(found)}")
+    (release, image), = found.items()
     build = f"usr/src/linux-headers-{release}"
     if not (root / build).is_dir():
         raise HarnessError(f"{target.name}: image {release} has no matching headers package")
-    return Kernel(release, f"boot/{images[0].name}", build, f"lib/modules/{release}", packages[target.image])
+    return Kernel(release, str(image.relative_to(root)), build, f"lib/modules/{release}", packages[target.image])
 
 
 def _prune(modules: Path) -> None:

@@ -6,6 +6,7 @@ Hands over: the path of the module; boot.py puts it into the guest.
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,9 @@ def build(target: Target, kernel: Kernel, source: Path = SOURCE, sparse: bool = 
     if not (source / "Makefile").is_file() and not (source / "Kbuild").is_file():
         raise HarnessError(f"{source} has neither Makefile nor Kbuild: there is no module to build")
     directory = CACHE / "build" / target.name
+    if sparse and not target.sparse:
+        print(f"{target.name}: built without sparse, which does not understand this kernel's headers", flush=True)
+        sparse = False
     mirror = directory / "src"
     digest = _synchronise(source, mirror, f"{kernel.release} {kernel.version} {source}")
     module, stamp = directory / "snet.ko", directory / "stamp"
@@ -44,30 +48,32 @@ def build(target: Target, kernel: Kernel, source: Path = SOURCE, sparse: bool = 
 
 
 def _synchronise(source: Path, mirror: Path, salt: str) -> str:
-    """Copy what differs and drop what is gone, so that kbuild's own dependencies stay right."""
-    digest = hashlib.sha256(salt.encode())
-    owner = mirror / ".source"
-    if mirror.exists() and (not owner.exists() or owner.read_text() != salt):
-        shutil.rmtree(mirror)
+    """Copy what differs and drop what is gone from the source, so that kbuild's own dependencies stay right."""
+    record = mirror / ".mirrored"
+    before = json.loads(record.read_text()) if record.exists() else {}
+    if before.get("salt") != salt:
+        shutil.rmtree(mirror, ignore_errors=True)
     mirror.mkdir(parents=True, exist_ok=True)
-    owner.write_text(salt)
-    wanted = set()
-    for path in sorted(source.rglob("*")):
-        if not path.is_file() or BY_PRODUCT.search(path.name) or "__pycache__" in path.parts:
-            continue
-        relative = path.relative_to(source)
-        content = path.read_bytes()
+    digest = hashlib.sha256(salt.encode())
+    files = _sources(source)
+    for relative, content in files.items():
         digest.update(f"{relative} {len(content)}\n".encode() + content)
-        wanted.add(relative)
         copy = mirror / relative
         if not copy.exists() or copy.read_bytes() != content:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(content)
-    for path in mirror.rglob("*"):
-        if path.suffix in (".c", ".h", ".S") and not path.name.endswith(".mod.c"):
-            if path.relative_to(mirror) not in wanted:
-                path.unlink()
+    for gone in set(before.get("files", ())) - set(files):
+        (mirror / gone).unlink(missing_ok=True)
+    record.write_text(json.dumps({"salt": salt, "files": list(files)}))
     return digest.hexdigest()
+
+
+def _sources(source: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(source)): path.read_bytes()
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and not BY_PRODUCT.search(path.name) and "__pycache__" not in path.parts
+    }
 
 
 def _make(target: Target, kernel: Kernel, mirror: Path, options: list[str]) -> str:
@@ -102,8 +108,8 @@ def diagnostics(log: str, mirror: Path) -> list[str]:
 
 
 def _refuse_warnings(target: Target, log: str, mirror: Path) -> None:
-    if "CHECK " not in log:
-        raise HarnessError(f"{target.name}: sparse did not run\n{_without_noise(log)}")
+    if "CHECK " not in log or "too many errors" in log:
+        raise HarnessError(f"{target.name}: sparse did not run, or not to the end\n{_without_noise(log)}")
     found = diagnostics(log, mirror)
     if found:
         raise HarnessError(f"{target.name}: sparse or the compiler warns\n" + "\n".join(found))

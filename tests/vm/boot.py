@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Starting a guest and listening to it until it is gone.
+
+Owns: the qemu process, its kernel log, the report channel (ttyS1, one JSON object per line), the deadlines.
+Must not: judge what was reported (report.py does).
+"""
+
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Iterator
+
+import rootfs
+from targets import HarnessError, Kernel, Target
+
+QEMU = "qemu-system-x86_64"
+CMDLINE = (
+    "console=ttyS0", "panic=-1", "panic_on_warn=1", "oops=panic", "slub_debug=FZPU", "loglevel=6",
+    "rcupdate.rcu_cpu_stall_timeout=60", "watchdog_thresh=30", "clocksource=acpi_pm", "random.trust_cpu=on",
+)
+BOOT_SECONDS = 120
+POWER_OFF_SECONDS = 30
+# A guest's scenario limits itself; the host steps in only when the guest no longer can.
+GRACE_SECONDS = 45
+
+
+@dataclass
+class Outcome:
+    """How the guest ended. `fault` is None only if it ended by itself after its last word."""
+
+    fault: str | None = None
+    boot_seconds: float = 0.0
+    seconds: float = 0.0
+    last_started: str | None = None
+
+
+@dataclass
+class Machine:
+    """A guest to be started; `run` is what guest/runner.py reads as run.json."""
+
+    target: Target
+    kernel: Kernel
+    run: dict
+    files: dict[str, Path]
+    icount: bool = False
+    console: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not shutil.which(QEMU):
+            raise HarnessError(f"{QEMU} is missing: run `vm.py setup`")
+        self.target.results.mkdir(parents=True, exist_ok=True)
+        self.console = self.target.results / "console.log"
+
+    def command(self, initramfs: Path, serial: list[str], report: Path) -> list[str]:
+        # Multi-threaded TCG crashes the guest when kernel text is patched, which is what the module does.
+        command = [QEMU, "-accel", "tcg,thread=single", "-smp", "2", "-cpu", "max,la57=off", "-m", str(self.target.memory_mib),
+                   "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
+                   "-kernel", str(self.target.cache / self.kernel.vmlinuz), "-initrd", str(initramfs),
+                   "-append", " ".join((*CMDLINE, *self.target.cmdline)), *serial,
+                   "-chardev", f"socket,id=report,path={report}", "-serial", "chardev:report"]
+        if self.icount:
+            command += ["-icount", "shift=0"]
+        return command
+
+    def start(self, on_report: Callable[[dict], None], overall: float) -> Outcome:
+        """Boot, pass every reported object to `on_report`, and return when the guest is gone."""
+        self.console.write_bytes(b"")
+        with tempfile.TemporaryDirectory(prefix="snet-vm-") as work:
+            initramfs = Path(work) / "initramfs"
+            rootfs.compose(self.target, self.kernel, self.run, self.files, initramfs)
+            listener = _listen(Path(work) / "report")
+            serial = ["-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console"]
+            command = self.command(initramfs, serial, Path(work) / "report")
+            errors = self.target.results / "qemu.log"
+            with errors.open("wb") as log:
+                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            try:
+                return self._listen_to(process, listener, on_report, overall)
+            finally:
+                _end(process)
+                listener.close()
+
+    def shell(self) -> int:
+        """The kernel console on this terminal; returns when the person leaves."""
+        with tempfile.TemporaryDirectory(prefix="snet-vm-") as work:
+            initramfs = Path(work) / "initramfs"
+            rootfs.compose(self.target, self.kernel, self.run, self.files, initramfs)
+            serial = ["-chardev", f"stdio,id=console,mux=on,signal=off,logfile={self.console}",
+                      "-serial", "chardev:console", "-mon", "chardev=console"]
+            command = self.command(initramfs, serial, Path("-"))
+            command[command.index("socket,id=report,path=-")] = f"file,id=report,path={self.target.results}/shell.jsonl"
+            command[command.index("-append") + 1] += " loglevel=4"
+            return subprocess.run(command).returncode
+
+    def _listen_to(self, process: subprocess.Popen, listener: socket.socket, on_report, overall: float) -> Outcome:
+        watch = _Watch(overall, self.target.slowness)
+        listener.settimeout(20)
+        try:
+            channel = listener.accept()[0]
+        except TimeoutError:
+            return watch.ended(f"qemu did not start: {_tail(self.target.results / 'qemu.log')}")
+        for message in _messages(channel, process, watch):
+            watch.heard(message)
+            on_report(message)
+        channel.close()
+        if watch.fault is None and not watch.finished:
+            watch.fault = self._early_end(process)
+        return watch.ended(watch.fault)
+
+    def _early_end(self, process: subprocess.Popen) -> str:
+        process.wait(10)
+        why = _tail(self.target.results / "qemu.log")
+        return "the guest ended before it reported that it was done" + (f" (qemu: {why})" if why else "")
+
+
+class _Watch:
+    """The deadlines: boot, the running scenario, the whole run, switching off."""
+
+    def __init__(self, overall: float, slowness: float):
+        self.begin = time.monotonic()
+        self.slowness = slowness
+        self.overall = self.begin + overall
+        self.deadline = self.begin + BOOT_SECONDS * slowness
+        self.waiting_for = "the first sign of life"
+        self.outcome = Outcome()
+        self.finished = False
+        self.fault: str | None = None
+
+    def heard(self, message: dict) -> None:
+        now, kind = time.monotonic(), message.get("t")
+        if kind == "hello":
+            self.outcome.boot_seconds = now - self.begin
+            self._expect(now, 60, "the first scenario")
+        elif kind == "start":
+            self.outcome.last_started = message["name"]
+            # The guest has scaled the scenario's own limit already.
+            seconds = message["timeout"] / self.slowness + GRACE_SECONDS
+            self._expect(now, seconds, f"the end of {message['name']}")
+        elif kind == "result":
+            self._expect(now, 60, f"what follows {message['name']}")
+        elif kind == "done":
+            self.finished = True
+            self._expect(now, POWER_OFF_SECONDS, "the guest to switch itself off")
+
+    def _expect(self, now: float, seconds: float, what: str) -> None:
+        self.deadline, self.waiting_for = now + seconds * self.slowness, what
+
+    def remaining(self) -> float:
+        return min(self.deadline, self.overall) - time.monotonic()
+
+    def expired(self) -> None:
+        over = "the run's time is up" if self.overall <= self.deadline else "nothing was heard in time"
+        self.fault = f"{over}: waited for {self.waiting_for}"
+
+    def ended(self, fault: str | None) -> Outcome:
+        self.outcome.fault = fault
+        self.outcome.seconds = time.monotonic() - self.begin
+        return self.outcome
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen(1)
+    return listener
+
+
+def _messages(channel: socket.socket, process: subprocess.Popen, watch: _Watch) -> Iterator[dict]:
+    """Objects until the channel closes, which is when qemu ends. A line that is no object is no report."""
+    pending = b""
+    while True:
+        remaining = watch.remaining()
+        if remaining <= 0:
+            return watch.expired()
+        if not select.select([channel], [], [], min(remaining, 1.0))[0]:
+            continue
+        data = channel.recv(65536)
+        if not data:
+            return None
+        *lines, pending = (pending + data).split(b"\n")
+        for line in lines:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(message, dict):
+                yield message
+
+
+def _tail(path: Path, lines: int = 5) -> str:
+    return " ".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+
+def _end(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Programs to hold: long-lived clients that connect on command, so that a scenario can watch one process.
+
+Owns: the text of the client. Each line on its standard input is one call; each answer is one line, `ok` or an errno.
+"""
+
+import subprocess
+
+# The loop of the client. `fork`, `thread` and `uid` do the call elsewhere or as somebody else; `exec` starts it anew.
+TEXT = r"""
+import errno, os, socket, sys, threading
+
+def attempt(kind, address, port):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    types = {"tcp": socket.SOCK_STREAM, "bind": socket.SOCK_STREAM, "listen": socket.SOCK_STREAM,
+             "udp": socket.SOCK_DGRAM}
+    with socket.socket(family, types[kind]) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            if kind in ("bind", "listen"):
+                s.bind((address, int(port)))
+                if kind == "listen":
+                    s.listen()
+            else:
+                s.connect((address, int(port)))
+            return "ok"
+        except OSError as error:
+            return errno.errorcode[error.errno]
+
+def in_thread(words):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(attempt(*words)))
+    thread.start()
+    thread.join()
+    return answers[0]
+
+def in_child(words):
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(write, attempt(*words).encode())
+        os._exit(0)
+    os.close(write)
+    answer = os.read(read, 64).decode()
+    os.close(read)
+    os.waitpid(pid, 0)
+    return answer
+
+print("ready", flush=True)
+for line in sys.stdin:
+    verb, *words = line.split()
+    if verb == "exec":
+        os.execv(sys.executable, [sys.executable, "-ISBuc", sys.argv[1], sys.argv[1]])
+    elif verb == "uid":
+        os.setresuid(*[int(words[0])] * 3)
+        answer = "ok"
+    elif verb == "thread":
+        answer = in_thread(words)
+    elif verb == "fork":
+        answer = in_child(words)
+    else:
+        answer = attempt(verb, *words)
+    print(answer, flush=True)
+"""
+
+
+class Client:
+    """One process. `begin` starts a call and returns, `answer` waits for it; `call` does both."""
+
+    def __init__(self, g, user: str | None = None):
+        import scenario
+        self.process = subprocess.Popen(["python3", "-ISBuc", TEXT, TEXT], stdin=subprocess.PIPE, text=True,
+                                        stdout=subprocess.PIPE, bufsize=1, **scenario._identity(user, None))
+        g.at_end(self.close)
+        assert self.process.stdout.readline() == "ready\n"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def begin(self, *words: object) -> None:
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+
+    def answer(self) -> str:
+        return self.process.stdout.readline().strip()
+
+    def call(self, *words: object) -> str:
+        self.begin(*words)
+        return self.answer()
+
+    def execute(self) -> None:
+        """execve() of the same program."""
+        self.begin("exec")
+        assert self.answer() == "ready"
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        self.process.stdin.close()
+        self.process.stdout.close()

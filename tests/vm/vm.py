@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Tests of snet on real kernels, in qemu. See README.md, or `vm.py --help`.
+
+Owns: the command line. The work is done by the modules beside it, in this order:
+setup → fetch (kernels) → module (snet.ko) → rootfs (what the guest sees) → boot → report.
+"""
+
+import argparse
+import fnmatch
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable
+
+sys.dont_write_bytecode = True
+
+import fetch
+import module
+from boot import Machine, Outcome
+from report import Report
+from targets import HERE, REPO, TARGETS, HarnessError, Kernel, Target, locked, ready, select
+
+# Command that shows it is there → Debian package.
+TOOLS = {
+    "qemu-system-x86_64": "qemu-system-x86", "mmdebstrap": "mmdebstrap", "depmod": "kmod", "gcc": "build-essential",
+    "pahole": "dwarves", "bc": "bc", "flex": "flex", "bison": "bison", "sparse": "sparse", "xz": "xz-utils",
+    "dpkg-deb": "dpkg", "unshare": "util-linux", "make": "make", "rsync": "rsync", "cpio": "cpio",
+}
+FILES = {
+    "/usr/include/libelf.h": "libelf-dev", "/usr/include/openssl/ssl.h": "libssl-dev",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
+RELEASE = REPO / "target" / "release"
+SHIPPED_CONFIG = REPO / "snetd" / "snetd.toml"
+
+
+def setup(_) -> bool:
+    absent = [package for tool, package in TOOLS.items() if not shutil.which(tool)]
+    absent += [package for file, package in FILES.items() if not Path(file).exists()]
+    if not absent:
+        return True
+    if os.geteuid() != 0:
+        raise HarnessError(f"missing: {' '.join(absent)}; install them or run this as root")
+    print(f"installing {' '.join(absent)}", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "-q", "update"], ["apt-get", "-qy", "install", "--no-install-recommends", *absent]):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise HarnessError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+    return True
+
+
+def kernels(_) -> bool:
+    for target in TARGETS.values():
+        kernel = ready(target)
+        state = f"{kernel.release} ({kernel.version})" if kernel else "not fetched yet"
+        print(f"{target.name:6} {target.about}: {state}")
+    return True
+
+
+def on_each(options, function: Callable[[Target], bool]) -> bool:
+    """All the kernels get their turn, also when one of them has no module or no guest."""
+    good = True
+    for target in select(options.kernel):
+        try:
+            with locked(target):
+                good &= function(target)
+        except HarnessError as error:
+            print(f"FAIL {error}", flush=True)
+            good = False
+    return good
+
+
+def fetch_kernels(options) -> bool:
+    def fetch_one(target: Target) -> bool:
+        kernel = fetch.fetch(target, options.refresh)
+        print(f"{target.name}: {kernel.release} ({kernel.version})", flush=True)
+        return True
+
+    return on_each(options, fetch_one)
+
+
+def build(options) -> bool:
+    def build_one(target: Target) -> bool:
+        print(module.build(target, fetch.fetch(target), options.source, options.sparse), flush=True)
+        return True
+
+    return on_each(options, build_one)
+
+
+def scenarios() -> dict[str, str]:
+    """Names → sentences, as the guest will find them."""
+    command = [sys.executable, "-B", HERE / "guest" / "runner.py", "--list"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise HarnessError(f"the scenarios can't be read:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def chosen(patterns: list[str]) -> list[str]:
+    names = list(scenarios())
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise HarnessError(f"no scenario matches {pattern!r}: see `vm.py run --list`")
+    return [name for name in names if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+
+
+def machine(target: Target, options, order: dict) -> Machine:
+    """A guest with the module built for it and the programs that exist."""
+    kernel = fetch.fetch(target)
+    files = _files(target, kernel, options)
+    return Machine(target, kernel, {"release": kernel.release, "slowness": target.slowness, **order}, files, getattr(options, "icount", False))
+
+
+def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
+    files = {}
+    if (options.source / "Makefile").exists() or (options.source / "Kbuild").exists():
+        files["snet/snet.ko"] = module.build(target, kernel, options.source)
+    programs = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
+    programs |= {f"usr/bin/{path.name}": path for path in options.program}
+    programs["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG
+    for name, path in programs.items():
+        if path.exists():
+            files[name] = path
+    for path in options.program:
+        if not path.exists():
+            raise HarnessError(f"--program {path}: no such file")
+    return files
+
+
+def run(options) -> bool:
+    if options.list:
+        for name, sentence in scenarios().items():
+            print(f"{name}\n    {sentence}")
+        return True
+    names = chosen(options.scenario)
+
+    def run_one(target: Target) -> bool:
+        guest = machine(target, options, {"mode": "run", "scenarios": names})
+        report = Report(target, names)
+        outcome = guest.start(report.heard, options.timeout * target.slowness)
+        return report.close(outcome, guest.console)
+
+    return on_each(options, run_one)
+
+
+def one(options) -> Target:
+    return select("6.1" if options.kernel == "all" else options.kernel)[0]
+
+
+def shell(options) -> bool:
+    print("leave with `exit`, or with Ctrl-A X at any time", flush=True)
+    target = one(options)
+    with locked(target):
+        return machine(target, options, {"mode": "shell"}).shell() == 0
+
+
+def demo(options) -> bool:
+    """Streams the transcript; the script's exit code is ours."""
+    codes: list[int] = []
+
+    def heard(message: dict) -> None:
+        if message["t"] == "output":
+            sys.stdout.write(message["text"])
+            sys.stdout.flush()
+        elif message["t"] == "done":
+            codes.append(message["code"])
+        elif message["t"] == "fault":
+            print(message["detail"], file=sys.stderr)
+
+    target = one(options)
+    with locked(target):
+        outcome: Outcome = machine(target, options, {"mode": "demo"}).start(heard, options.timeout)
+    if outcome.fault or not codes:
+        raise HarnessError(f"the demo did not end: {outcome.fault}; see {target.results}/console.log")
+    sys.exit(codes[0])
+
+
+def selftest(options) -> bool:
+    sys.path.insert(0, str(HERE / "selftest"))
+    import judge
+    target = one(options)
+    with locked(target):
+        return judge.selftest(target)
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vm.py", description="Tests of snet on real kernels, in qemu.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(function=function)
+        return sub
+
+    def with_kernel(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument("--kernel", default="all", help=f"{', '.join(TARGETS)} or all (default)")
+        return sub
+
+    def with_module(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument("--source", type=Path, default=module.SOURCE, help="the module's directory")
+        return with_kernel(sub)
+
+    def with_guest(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument("--program", type=Path, action="append", default=[], help="also put this program into /usr/bin")
+        sub.add_argument("--config", type=Path, help="snetd's configuration in the guest")
+        sub.add_argument("--timeout", type=float, default=3600, help="seconds for one kernel's whole run")
+        return with_module(sub)
+
+    command("setup", setup, "install what is needed (quiet if it is there)")
+    command("kernels", kernels, "list the kernels")
+    fetching = with_kernel(command("fetch", fetch_kernels, "download the kernels"))
+    fetching.add_argument("--refresh", action="store_true", help="look for newer packages")
+    building = with_module(command("build", build, "build snet.ko"))
+    building.add_argument("--sparse", action="store_true", help="with sparse; fail on a warning in our files")
+    running = with_guest(command("run", run, "run the scenarios"))
+    running.add_argument("--scenario", nargs="+", default=[], metavar="NAME", help="only these (globs)")
+    running.add_argument("--list", action="store_true", help="list the scenarios")
+    running.add_argument("--icount", action="store_true", help="count instructions instead of time (for measuring)")
+    with_kernel(command("selftest", selftest, "check that the harness notices guests that misbehave"))
+    with_guest(command("shell", shell, "an interactive shell in a guest"))
+    with_guest(command("demo", demo, "run guest/demo.sh and show what it prints"))
+    return parser
+
+
+def main() -> int:
+    options = arguments().parse_args()
+    try:
+        return 0 if options.function(options) else 1
+    except HarnessError as error:
+        print(f"vm.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
