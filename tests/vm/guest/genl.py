@@ -27,7 +27,8 @@ class NetlinkError(OSError):
 
     def __init__(self, number: int, message: str | None, offset: int | None, missing: int | None):
         super().__init__(number, os.strerror(number))
-        self.name = errno.errorcode.get(number, str(number))
+        # Linux has two names for this number; the one that kernel code uses is wanted.
+        self.name = "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode.get(number, str(number))
         self.message, self.offset, self.missing = message, offset, missing
 
     def __str__(self) -> str:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# A façade: every recipe is one call. `make help` lists them.
+
+VM := tests/vm/vm.py
+KERNEL ?= all
+SCENARIO ?=
+ARGS ?=
+export CARGO_TERM_COLOR ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build generate format check test unit-test vm-test demo vm-shell clean
+
+help: ## List the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what the other commands need (apt packages; Rust when there is none)
+	@tests/setup
+
+build: setup ## Build snetd, snet-tool and the examples
+	cargo build --release --locked --workspace --bins --examples
+
+generate: setup ## Write what restates kernel/snet.yaml: uapi header, C policies, constants
+	kernel/generate.py
+
+format: setup ## Format the Rust code
+	cargo fmt --all
+
+check: setup ## Generated files, format, clippy, docs, sparse on the module, shipped configuration
+	tests/check
+
+test: unit-test vm-test ## Run every test
+
+unit-test: setup ## Run the tests that need no module
+	cargo test --locked --workspace --quiet
+	tests/vm/selftest/run
+
+vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*']
+	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
+
+demo: build ## The main job in a VM, as a transcript of real commands
+	@$(VM) demo $(ARGS)
+
+vm-shell: build ## A shell in a VM with module and daemon running: make vm-shell [KERNEL=6.12]
+	$(VM) shell $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
+
+
+clean: ## Remove what was built here (the cache of kernels stays)
+	cargo clean
