@@ -40,7 +40,7 @@ static int put_subject(struct sk_buff *skb, const struct snet_subject *subject)
 	    nla_put_u32(skb, SNET_A_SUBJECT_NET_NS, identity->net_ns) ||
 	    nla_put_u32(skb, SNET_A_SUBJECT_MNT_NS, subject->mnt_ns) ||
 	    nla_put_u32(skb, SNET_A_SUBJECT_PID_NS, subject->pid_ns) ||
-	    nla_put_u32(skb, SNET_A_SUBJECT_USER_NS, subject->user_ns))
+	    nla_put_u32(skb, SNET_A_SUBJECT_USER_NS, identity->user_ns))
 		return -EMSGSIZE;
 	if (subject->exe &&
 	    (nla_put_string(skb, SNET_A_SUBJECT_EXE, subject->exe) ||

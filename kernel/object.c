@@ -173,6 +173,7 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 {
 	const struct sock *sk = sock->sk;
 	bool inet = sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
+	bool named = address && (inet || sk->sk_family == AF_SMC);
 
 	*object = (struct snet_object) {
 		.operation = operation,
@@ -185,7 +186,7 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 	};
 	if (inet)
 		local_from_socket(&object->local, sk);
-	if (!address)
+	if (!named)
 		return;
 	if (operation == SNET_OP_BIND) {
 		memset(&object->local, 0, sizeof(object->local));

@@ -60,6 +60,7 @@ void snet_identity_fill(struct snet_identity *identity, struct net *net)
 		.uid = current_euid(),
 		.net_cookie = net->net_cookie,
 		.net_ns = net->ns.inum,
+		.user_ns = current_user_ns()->ns.inum,
 		.cgroup_id = snet_cgroup_id(current),
 	};
 	identity_set_exe(identity, current->mm);
@@ -74,6 +75,7 @@ static int identity_of_task(struct snet_identity *identity, struct task_struct *
 	identity->exec_id = READ_ONCE(task->self_exec_id);
 	identity->start_time = task->start_boottime;
 	identity->uid = cred->euid;
+	identity->user_ns = cred->user_ns->ns.inum;
 	identity->cgroup_id = snet_cgroup_id(task);
 	identity_set_exe(identity, mm);
 	task_lock(task);
@@ -190,7 +192,6 @@ void snet_subject_fill(struct snet_subject *subject, struct net *net)
 	if (current->nsproxy)
 		subject->mnt_ns = mnt_ns_inum();
 	subject->pid_ns = task_active_pid_ns(current)->ns.inum;
-	subject->user_ns = current_user_ns()->ns.inum;
 }
 
 void snet_subject_release(struct snet_subject *subject)

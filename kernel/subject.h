@@ -20,6 +20,7 @@ struct snet_identity {
 	kuid_t uid;		/* effective */
 	u64 net_cookie;
 	u32 net_ns;
+	u32 user_ns;
 	u64 cgroup_id;
 	dev_t exe_device;	/* of the inode, not as stat(2) shows it */
 	u64 exe_inode;
@@ -38,7 +39,6 @@ struct snet_subject {
 	u64 exe_inode;
 	u32 mnt_ns;
 	u32 pid_ns;
-	u32 user_ns;
 };
 
 u64 snet_cgroup_id(struct task_struct *task);

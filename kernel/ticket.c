@@ -7,6 +7,7 @@
  * inside the request table's lock and takes no other. What ends (processes, expired
  * tickets) is only marked where it is noticed, and freed by the reaper.
  */
+#include <linux/cred.h>
 #include <linux/hashtable.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
@@ -14,6 +15,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/user_namespace.h>
 #include <linux/workqueue.h>
 
 #include "policy.h"
@@ -118,6 +120,7 @@ static bool ticket_counts(const struct snet_ticket *ticket, const struct snet_ob
 {
 	return uid_eq(ticket->uid, current_euid()) &&
 	       ticket->net_cookie == object->net->net_cookie &&
+	       ticket->user_ns == current_user_ns()->ns.inum &&
 	       ticket->cgroup_id == snet_cgroup_id(current) && exe_matches(ticket) &&
 	       !ticket_expired(ticket, ktime_get_coarse_boottime_ns());
 }
@@ -238,6 +241,7 @@ static void ticket_insert_locked(struct snet_ticket *ticket, struct snet_process
 	ticket->uid = who->uid;
 	ticket->net_cookie = who->net_cookie;
 	ticket->net_ns = who->net_ns;
+	ticket->user_ns = who->user_ns;
 	ticket->cgroup_id = who->cgroup_id;
 	ticket->exe_device = who->exe_device;
 	ticket->exe_inode = who->exe_inode;

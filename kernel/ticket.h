@@ -37,6 +37,7 @@ struct snet_ticket {
 	kuid_t uid;
 	u64 net_cookie;
 	u32 net_ns;
+	u32 user_ns;
 	u64 cgroup_id;
 	dev_t exe_device;
 	u64 exe_inode;

@@ -130,7 +130,8 @@ enum {
 
 /*
  * A verdict that the kernel remembers for one process, and the calls it is for. It
- * counts only while user id, network namespace and cgroup are those it was issued for.
+ * counts only while user id, user and network namespace, cgroup and executable are
+ * those it was issued for.
  */
 enum {
 	SNET_A_TICKET_PAD = 1,

@@ -6,7 +6,6 @@ Must not: judge what was reported (report.py does).
 """
 
 import json
-import os
 import select
 import shutil
 import socket
@@ -60,8 +59,8 @@ class Machine:
 
     def command(self, initramfs: Path, serial: list[str], report: Path) -> list[str]:
         # Multi-threaded TCG crashes the guest when kernel text is patched, which is what the module does.
-        command = [QEMU, "-accel", "tcg,thread=single", "-smp", "2", "-cpu", "max,la57=off", "-m", str(self.target.memory_mib),
-                   "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
+        command = [QEMU, "-accel", "tcg,thread=single", "-smp", "2", "-cpu", "max,la57=off",
+                   "-m", str(self.target.memory_mib), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
                    "-kernel", str(self.target.cache / self.kernel.vmlinuz), "-initrd", str(initramfs),
                    "-append", " ".join((*CMDLINE, *self.target.cmdline)), *serial,
                    "-chardev", f"socket,id=report,path={report}", "-serial", "chardev:report"]

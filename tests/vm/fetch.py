@@ -11,8 +11,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import source
 from archive import Apt
-from targets import CACHE, HarnessError, Kernel, Target, ready
+from targets import HarnessError, Kernel, Target, ready
 
 WANTED = re.compile(r"linux-(image|headers|kbuild|binary|modules)-")
 # Nothing of these directories is of use in a guest without hardware.
@@ -25,10 +26,11 @@ USELESS_MODULES = ("kernel/sound", "kernel/drivers/gpu", "kernel/drivers/media",
 def fetch(target: Target, refresh: bool = False) -> Kernel:
     """The kernel from the cache, downloaded first if it isn't there whole."""
     kernel = ready(target)
+    if target.source:
+        current = kernel and kernel.version.endswith(source.version(target))
+        return kernel if current and not refresh else source.compile_kernel(target)
     if kernel and not refresh:
         return kernel
-    if target.source:
-        raise HarnessError(f"{target.name} is built from source, which nothing here does yet")
     print(f"{target.name}: looking up {target.image} in {', '.join(s for _, s in target.suites)}", flush=True)
     apt = Apt(target.name, target.suites)
     apt.update()
@@ -41,6 +43,8 @@ def fetch(target: Target, refresh: bool = False) -> Kernel:
 def _install(target: Target, apt: Apt, packages: dict[str, str]) -> Kernel:
     """Everything happens in a directory beside the final one, which then takes its place at once."""
     target.cache.parent.mkdir(parents=True, exist_ok=True)
+    for interrupted in target.cache.parent.glob(f".{target.name}-*"):
+        shutil.rmtree(interrupted)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.cache.parent))
     try:
         print(f"{target.name}: downloading {', '.join(sorted(packages))}", flush=True)
@@ -101,11 +105,3 @@ def _rewrite(file: Path, final: Path) -> None:
         return
     text = file.read_text()
     file.write_text(re.sub(r"(?<![\w/.-])/usr/(src|lib)/linux-", rf"{final}/usr/\1/linux-", text))
-
-
-def size_mib(directory: Path) -> int:
-    return sum(f.lstat().st_size for f in directory.rglob("*") if f.is_file() and not f.is_symlink()) >> 20
-
-
-def disk_use() -> str:
-    return f"{CACHE}: {size_mib(CACHE)} MiB"

@@ -20,11 +20,13 @@ SOURCE = REPO / "kernel"
 BY_PRODUCT = re.compile(r"(\.o|\.ko|\.mod|\.mod\.c|\.cmd|\.order|\.symvers|~|\.swp)$")
 
 
-def build(target: Target, kernel: Kernel, source: Path = SOURCE, sparse: bool = False) -> Path:
-    """snet.ko for that kernel; make runs only if a source, the kernel or the options changed."""
+def build(target: Target, kernel: Kernel, source: Path = SOURCE, sparse: bool = False,
+          name: str = "") -> Path:
+    """snet.ko for that kernel; make runs only if a source or the kernel changed. `name` keeps the build of
+    another source apart."""
     if not (source / "Makefile").is_file() and not (source / "Kbuild").is_file():
         raise HarnessError(f"{source} has neither Makefile nor Kbuild: there is no module to build")
-    directory = CACHE / "build" / target.name
+    directory = CACHE / "build" / (name or target.name)
     if sparse and not target.sparse:
         print(f"{target.name}: built without sparse, which does not understand this kernel's headers", flush=True)
         sparse = False

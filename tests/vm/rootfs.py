@@ -101,6 +101,8 @@ def modules(target: Target, kernel: Kernel) -> Path:
 def _with_dependencies(available: Path) -> set[str]:
     """Paths relative to the modules directory; a module that is built in or absent is no error."""
     dependencies = {}
+    if not (available / "modules.dep").exists():
+        return set()
     for line in (available / "modules.dep").read_text().splitlines():
         path, _, needed = line.partition(":")
         dependencies[path] = needed.split()

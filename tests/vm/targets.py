@@ -83,6 +83,26 @@ TARGETS = {
             toolchain="trixie",
             sparse=False,
         ),
+        Target(
+            name="debug",
+            about="Debian 12's source with KASAN, lockdep, kmemleak and more, compiled here once",
+            suites=(("debian", "bookworm"), ("security", "bookworm-security")),
+            source="linux-source-6.1",
+            config="debug.config",
+            memory_mib=2560,
+            slowness=4,
+            default=False,
+        ),
+        Target(
+            name="debug-6.12",
+            about="the same for Debian 13's kernel",
+            suites=(("debian", "bookworm-backports"),),
+            source="linux-source-6.12",
+            config="debug.config",
+            memory_mib=2560,
+            slowness=4,
+            default=False,
+        ),
     )
 }
 
@@ -110,10 +130,11 @@ def ready(target: Target) -> Kernel | None:
 
 
 @contextmanager
-def locked(target: Target) -> Iterator[None]:
-    """One vm.py at a time per kernel: its cache, its build and its results belong to the holder."""
+def locked(target: Target, what: str) -> Iterator[None]:
+    """One vm.py at a time per kernel and `what`: `cache` (the kernel, the module's build) or `guest` (a run and its
+    results). Who needs both takes `guest` first."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / f"{target.name}.lock").open("w") as file:
+    with (CACHE / f"{target.name}-{what}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

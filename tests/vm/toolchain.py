@@ -22,7 +22,7 @@ def inside(suite: str, command: list[str], packages: tuple[str, ...] = PACKAGES)
     root = prepare(suite, packages)
     within = root / str(CACHE).lstrip("/")
     within.mkdir(parents=True, exist_ok=True)
-    script = 'mount --rbind "$1" "$2" && mount -t proc proc "$3/proc" && shift 2 && root=$1 && shift && exec chroot "$root" "$@"'
+    script = 'mount --rbind "$1" "$2"; mount -t proc proc "$3/proc"; root=$3; shift 3; exec chroot "$root" "$@"'
     namespaces = ["--mount", "--pid", "--fork"]
     if os.geteuid() != 0:
         raise HarnessError(f"building for this kernel needs root: it runs in a chroot of Debian {suite}")

@@ -11,6 +11,7 @@ import fnmatch
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,12 +63,12 @@ def kernels(_) -> bool:
     return True
 
 
-def on_each(options, function: Callable[[Target], bool]) -> bool:
+def on_each(options, what: str, function: Callable[[Target], bool]) -> bool:
     """All the kernels get their turn, also when one of them has no module or no guest."""
     good = True
     for target in select(options.kernel):
         try:
-            with locked(target):
+            with locked(target, what):
                 good &= function(target)
         except HarnessError as error:
             print(f"FAIL {error}", flush=True)
@@ -81,7 +82,7 @@ def fetch_kernels(options) -> bool:
         print(f"{target.name}: {kernel.release} ({kernel.version})", flush=True)
         return True
 
-    return on_each(options, fetch_one)
+    return on_each(options, "cache", fetch_one)
 
 
 def build(options) -> bool:
@@ -89,7 +90,7 @@ def build(options) -> bool:
         print(module.build(target, fetch.fetch(target), options.source, options.sparse), flush=True)
         return True
 
-    return on_each(options, build_one)
+    return on_each(options, "cache", build_one)
 
 
 def scenarios() -> dict[str, str]:
@@ -111,9 +112,11 @@ def chosen(patterns: list[str]) -> list[str]:
 
 def machine(target: Target, options, order: dict) -> Machine:
     """A guest with the module built for it and the programs that exist."""
-    kernel = fetch.fetch(target)
-    files = _files(target, kernel, options)
-    return Machine(target, kernel, {"release": kernel.release, "slowness": target.slowness, **order}, files, getattr(options, "icount", False))
+    with locked(target, "cache"):
+        kernel = fetch.fetch(target)
+        files = _files(target, kernel, options)
+    order = {"release": kernel.release, "slowness": target.slowness, **order}
+    return Machine(target, kernel, order, files, getattr(options, "icount", False))
 
 
 def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
@@ -145,7 +148,7 @@ def run(options) -> bool:
         outcome = guest.start(report.heard, options.timeout * target.slowness)
         return report.close(outcome, guest.console)
 
-    return on_each(options, run_one)
+    return on_each(options, "guest", run_one)
 
 
 def one(options) -> Target:
@@ -155,7 +158,7 @@ def one(options) -> Target:
 def shell(options) -> bool:
     print("leave with `exit`, or with Ctrl-A X at any time", flush=True)
     target = one(options)
-    with locked(target):
+    with locked(target, "guest"):
         return machine(target, options, {"mode": "shell"}).shell() == 0
 
 
@@ -173,7 +176,7 @@ def demo(options) -> bool:
             print(message["detail"], file=sys.stderr)
 
     target = one(options)
-    with locked(target):
+    with locked(target, "guest"):
         outcome: Outcome = machine(target, options, {"mode": "demo"}).start(heard, options.timeout)
     if outcome.fault or not codes:
         raise HarnessError(f"the demo did not end: {outcome.fault}; see {target.results}/console.log")
@@ -184,7 +187,7 @@ def selftest(options) -> bool:
     sys.path.insert(0, str(HERE / "selftest"))
     import judge
     target = one(options)
-    with locked(target):
+    with locked(target, "guest"):
         return judge.selftest(target)
 
 
@@ -229,6 +232,8 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     options = arguments().parse_args()
+    # An orderly end also when asked from outside, so that no qemu stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return 0 if options.function(options) else 1
     except HarnessError as error:

@@ -17,7 +17,11 @@ pub use records::{
 pub const INTERFACE: &str = "io.snet.Control";
 /// Where the daemon listens unless its configuration says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/snet/snetd.sock";
-/// Longest message in bytes, without the NUL; a longer one closes the connection.
+/// Longest call in bytes, without the NUL; a longer one closes the connection.
 pub const MAX_MESSAGE: usize = 256 * 1024;
+/// Longest reply in bytes, without the NUL. `ListRules`, `ListTickets` and `Log` called with
+/// `more` answer in several replies, none of which is longer than [`MAX_MESSAGE`]; called
+/// without, they answer in one, or fail when that would be longer than this.
+pub const MAX_REPLY: usize = 32 * 1024 * 1024;
 /// The interface in Varlink's own language, as `GetInterfaceDescription` answers it.
 pub const DESCRIPTION: &str = include_str!("io.snet.Control.varlink");

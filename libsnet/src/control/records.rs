@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::RuleSpec;
+pub use crate::policy::{Decision, Explanation, Source};
 use crate::types::{
     Object, Operation, ProcessKey, Protocol, RuleId, Scope, Stats, Subject, TicketId, Verdict,
 };
@@ -57,27 +58,6 @@ pub struct TicketRecord {
     pub last_hit: Option<u64>,
 }
 
-/// What made a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// A rule matched.
-    Rule,
-    /// No rule matched, so the fallback of the operation applied.
-    NoRule,
-}
-
-/// A decision as it was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decision {
-    /// What happened to the call.
-    pub verdict: Verdict,
-    /// Why.
-    pub source: Source,
-    /// The rule, when it was one.
-    pub rule: Option<RuleId>,
-}
-
 /// A decision in the journal. Also what `Watch` streams.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
@@ -123,18 +103,6 @@ impl JournalEntry {
             local: object.local,
         }
     }
-}
-
-/// What the policy says of a call, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// The decision.
-    pub decision: Decision,
-    /// The calls that the ticket issued with it would cover.
-    pub ticket: Option<Scope>,
-    /// The rules that match the subject, in the order in which they are asked, up to the
-    /// one that decides.
-    pub considered: Vec<RuleId>,
 }
 
 /// The daemon's part of the status.

@@ -1,9 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Decides events from rules. Pure: no clock, no socket, no file.
 //!
-//! [`rule`] is what people write; `compile` turns the enabled rules into a [`Policy`],
-//! which decides; `issue` makes the ticket that goes with a decision.
+//! [`rule`] is what people write. [`Policy::compile`] turns the enabled rules, and what
+//! their programs are at this moment ([`ProgramTable`]), into a [`Policy`], which is never
+//! edited: a change of either makes a new one. [`Policy::decide`] answers an event with a
+//! decision and the ticket that may go with it, or asks to look at the files again;
+//! [`Policy::still_issues`] tells which tickets outlive a change. [`winner`] is the kernel's
+//! choice among the tickets of a process.
+//!
+//! Soundness: while the policy stands, a ticket never decides a call differently from what
+//! [`Policy::decide`] says of that call of that subject. Each ticket is sound alone, so that
+//! no order among tickets, and no loss of one, can change a verdict.
 
+mod agree;
+mod compile;
+mod decide;
+mod issue;
+mod program;
 pub mod rule;
+mod tickets;
 
+#[cfg(test)]
+mod tests;
+
+pub use compile::Policy;
+pub use decide::{Decision, Explanation, Freshness, Outcome, Source};
+pub use program::{Candidate, Host, Identity, ProgramTable};
 pub use rule::{ParseProgramError, Program, Rule, RuleError, RuleSpec};
+pub use tickets::winner;

@@ -3,12 +3,12 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Operations, RuleId, Scope, Verdict};
+use crate::types::{Operation, Protocol, Protocols, RuleId, Scope, Verdict};
 
 /// Which programs a rule is about. Written `any`, `curl` (a name, looked up in the search
 /// path of the daemon) or `/usr/bin/curl`.
@@ -105,8 +105,18 @@ pub enum RuleError {
         "{0}: bind, listen and create name no remote address, so that the rule could never match; use a local port"
     )]
     NoRemote(&'static str),
+    /// A condition on an IP address or port where there is none.
+    #[error("{0}: packet and unix sockets have no IP address, so that the rule could never match")]
+    NoAddress(&'static str),
+    /// A condition on the own port of sockets that have none yet.
+    #[error(
+        "local_ports: a socket has no port when it is created, so that the rule could never match; use bind, listen or connect"
+    )]
+    NoPortYet,
     /// A prefix of IPv4-mapped addresses.
-    #[error("remote: {0} holds IPv4-mapped addresses, which snet treats as IPv4; write the IPv4 prefix")]
+    #[error(
+        "remote: {0} holds IPv4-mapped addresses, which snet treats as IPv4; write the IPv4 prefix"
+    )]
     MappedRemote(ipnet::IpNet),
     /// A text is longer than what is stored.
     #[error("{field}: longer than {max} bytes")]
@@ -124,79 +134,95 @@ pub enum RuleError {
 impl RuleSpec {
     /// Longest note, in bytes.
     pub const MAX_NOTE: usize = 1024;
+    /// Longest program name, in bytes (`NAME_MAX`).
+    pub const MAX_NAME: usize = 255;
     /// Longest program path, in bytes (`PATH_MAX`).
     pub const MAX_PROGRAM: usize = 4096;
 
     /// Refuses rules that could never match or can't be kept.
     pub fn check(&self) -> Result<(), RuleError> {
-        let scope = &self.scope;
-        if scope.operations.is_empty() {
-            return Err(RuleError::Empty("operations"));
-        }
-        if scope.protocols.is_empty() {
-            return Err(RuleError::Empty("protocols"));
-        }
-        if Operations::WITHOUT_REMOTE.contains(scope.operations) {
-            if scope.remote.is_some() {
-                return Err(RuleError::NoRemote("remote"));
-            }
-            if !scope.remote_ports.is_any() {
-                return Err(RuleError::NoRemote("remote_ports"));
-            }
-        }
-        if let Some(ipnet::IpNet::V6(net)) = scope.remote
-            && net.prefix_len() >= 96
-            && net.addr().to_ipv4_mapped().is_some()
-        {
-            return Err(RuleError::MappedRemote(net.into()));
-        }
         if self.note.len() > Self::MAX_NOTE {
             return Err(RuleError::TooLong { field: "note", max: Self::MAX_NOTE });
         }
-        match &self.program {
-            Program::Any => Ok(()),
-            Program::Name(name) if name.len() <= 255 => Ok(()),
-            Program::Name(_) => Err(RuleError::TooLong { field: "program", max: 255 }),
-            Program::Path(path) if path.as_os_str().len() > Self::MAX_PROGRAM => {
-                Err(RuleError::TooLong { field: "program", max: Self::MAX_PROGRAM })
-            }
-            Program::Path(path) => {
-                let plain: PathBuf = path.components().collect();
-                let dots = path.components().any(|part| {
-                    matches!(part, std::path::Component::ParentDir | std::path::Component::CurDir)
-                });
-                if dots || plain.as_os_str() != path.as_os_str() {
-                    return Err(RuleError::NotPlainPath(path.clone()));
-                }
-                Ok(())
-            }
+        check_scope(&self.scope)?;
+        check_program(&self.program)
+    }
+
+    /// The calls that the rule covers, in canonical form.
+    pub fn effective_scope(&self) -> Scope {
+        Scope {
+            protocols: self.scope.protocols.as_rule(),
+            remote: self.scope.remote.map(|net| net.trunc()),
+            ..self.scope.clone()
         }
     }
 
     /// How narrow the rule is: the larger goes first among rules of one priority.
     fn specificity(&self) -> impl Ord + use<> {
-        let scope = &self.scope;
         let program = match self.program {
             Program::Any => 0,
             Program::Name(_) => 1,
             Program::Path(_) => 2,
         };
-        // An IPv4 prefix is as narrow as its image among the IPv4-mapped IPv6 addresses.
-        let remote = scope.remote.map(|net| match net {
-            ipnet::IpNet::V4(net) => 96 + net.prefix_len(),
-            ipnet::IpNet::V6(net) => net.prefix_len(),
-        });
-        (
-            program,
-            self.uid.is_some(),
-            remote,
-            Reverse(scope.remote_ports.len()),
-            Reverse(scope.local_ports.len()),
-            scope.number.is_some(),
-            Reverse(scope.protocols.len()),
-            Reverse(scope.operations.len()),
-        )
+        (program, self.uid.is_some(), self.effective_scope().specificity())
     }
+}
+
+fn check_scope(scope: &Scope) -> Result<(), RuleError> {
+    if scope.operations.is_empty() {
+        return Err(RuleError::Empty("operations"));
+    }
+    if scope.protocols.is_empty() {
+        return Err(RuleError::Empty("protocols"));
+    }
+    if let Some(ipnet::IpNet::V6(net)) = scope.remote
+        && net.prefix_len() >= 96
+        && net.addr().to_ipv4_mapped().is_some()
+    {
+        return Err(RuleError::MappedRemote(net.into()));
+    }
+    if scope.possible().operations.is_empty() {
+        return Err(RuleError::NoRemote(peer_field(scope)));
+    }
+    if !scope.local_ports.has(0) && scope.operations == Operation::Create.into() {
+        return Err(RuleError::NoPortYet);
+    }
+    let addressless = [Protocol::Packet, Protocol::Unix].into_iter().collect::<Protocols>();
+    if addressless.contains(scope.protocols) {
+        if scope.needs_peer() {
+            return Err(RuleError::NoAddress(peer_field(scope)));
+        }
+        if !scope.local_ports.has(0) {
+            return Err(RuleError::NoAddress("local_ports"));
+        }
+    }
+    Ok(())
+}
+
+/// The field that makes the scope need a peer.
+fn peer_field(scope: &Scope) -> &'static str {
+    if scope.remote.is_some() { "remote" } else { "remote_ports" }
+}
+
+fn check_program(program: &Program) -> Result<(), RuleError> {
+    let (length, max) = match program {
+        Program::Any => return Ok(()),
+        Program::Name(name) => (name.len(), RuleSpec::MAX_NAME),
+        Program::Path(path) => (path.as_os_str().len(), RuleSpec::MAX_PROGRAM),
+    };
+    if length > max {
+        return Err(RuleError::TooLong { field: "program", max });
+    }
+    let Program::Path(path) = program else {
+        return Ok(());
+    };
+    let plain: PathBuf = path.components().collect();
+    let dots =
+        path.components().any(|part| matches!(part, Component::ParentDir | Component::CurDir));
+    if dots || plain.as_os_str() != path.as_os_str() || path.file_name().is_none() {
+        return Err(RuleError::NotPlainPath(path.clone()));
+    }
+    Ok(())
 }
 
 /// A rule of the database.

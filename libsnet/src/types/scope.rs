@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sets of calls: what a rule is about, and what a ticket covers.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -38,7 +39,7 @@ impl PortRange {
         self == Self::ANY
     }
     /// How many ports.
-    pub fn len(self) -> u32 {
+    pub fn count(self) -> u32 {
         u32::from(self.max) - u32::from(self.min) + 1
     }
     /// Is this port in it?
@@ -52,6 +53,17 @@ impl PortRange {
     /// Is any port in both?
     pub fn overlaps(self, other: Self) -> bool {
         self.min <= other.max && other.min <= self.max
+    }
+    /// The ports around `port` that are here and not in `other`; nothing when `port` itself
+    /// isn't such a one.
+    pub fn around(self, port: u16, other: Self) -> Option<Self> {
+        if !self.has(port) || other.has(port) {
+            None
+        } else if port < other.min {
+            Self::new(self.min, self.max.min(other.min.saturating_sub(1)))
+        } else {
+            Self::new(self.min.max(other.max.saturating_add(1)), self.max)
+        }
     }
     fn range(self) -> RangeInclusive<u16> {
         self.min..=self.max
@@ -173,21 +185,56 @@ impl Scope {
             && self.local_ports.contains(other.local_ports)
     }
 
-    /// May a call be in both? Errs on the side of yes: two scopes that share only calls
-    /// which can't exist (a bind with a peer) count as overlapping.
+    /// May a call be in both? Errs on the side of yes, as for a protocol whose sockets never
+    /// have the number that is asked for.
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.operations.overlaps(other.operations)
-            && self.protocols.overlaps(other.protocols)
-            && match (self.number, other.number) {
+        let (mine, theirs) = (self.possible(), other.possible());
+        mine.operations.overlaps(theirs.operations)
+            && mine.protocols.overlaps(theirs.protocols)
+            && match (mine.number, theirs.number) {
                 (Some(mine), Some(theirs)) => mine == theirs,
                 _ => true,
             }
-            && match (self.remote, other.remote) {
+            && match (mine.remote, theirs.remote) {
                 (Some(mine), Some(theirs)) => mine.contains(&theirs) || theirs.contains(&mine),
                 _ => true,
             }
-            && self.remote_ports.overlaps(other.remote_ports)
-            && self.local_ports.overlaps(other.local_ports)
+            && mine.remote_ports.overlaps(theirs.remote_ports)
+            && mine.local_ports.overlaps(theirs.local_ports)
+    }
+
+    /// Does it only cover calls that name a peer?
+    pub fn needs_peer(&self) -> bool {
+        self.remote.is_some() || !self.remote_ports.is_any()
+    }
+
+    /// The same calls, without the words for calls that can't exist: with a condition on the
+    /// peer, the operations that name none.
+    pub fn possible(&self) -> Self {
+        let mut scope = self.clone();
+        if self.needs_peer() {
+            scope.operations = scope.operations.without(Operations::WITHOUT_REMOTE);
+        }
+        scope
+    }
+
+    /// How narrow it is: the larger is the more specific. Compares the prefix of the peer
+    /// first, then the peer's ports, the own ports, the protocol number, the number of
+    /// protocols and of operations.
+    pub fn specificity(&self) -> impl Ord + use<> {
+        // An IPv4 prefix is as narrow as its image among the IPv4-mapped IPv6 addresses.
+        let remote = self.remote.map(|net| match net {
+            IpNet::V4(net) => 96 + net.prefix_len(),
+            IpNet::V6(net) => net.prefix_len(),
+        });
+        (
+            remote,
+            Reverse(self.remote_ports.count()),
+            Reverse(self.local_ports.count()),
+            self.number.is_some(),
+            Reverse(self.protocols.len()),
+            Reverse(self.operations.len()),
+        )
     }
 }
 

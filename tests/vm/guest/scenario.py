@@ -120,7 +120,8 @@ class Guest:
     # Programs
 
     def run(self, *command: str, user: str | None = None, netns: str | None = None, timeout: float = 20,
-            check: bool = False, text: str | None = None, env: dict[str, str] | None = None, cwd: str | None = None) -> Result:
+            check: bool = False, text: str | None = None, env: dict[str, str] | None = None,
+            cwd: str | None = None) -> Result:
         """Run to the end. `text` is its standard input; with `check` a non-zero exit is an AssertionError."""
         begin = time.monotonic()
         arguments = _prepared(command, netns)

@@ -41,9 +41,11 @@ EXPECTATIONS = (
     Expectation({"logs_a_kernel_complaint": ("FAIL", "suspicious RCU"), "passes": ("ok", "")}, "the kernel complained"),
     # From 6.12 on slub warns as well, which ends the guest.
     Expectation({"overruns_an_allocation": ("FAIL", "edzone")}, "the kernel complained"),
-    Expectation({"passes": ("ok", ""), "warns": ("FAIL", "ended before"), "passes_as_well": GONE}, "while warns was running"),
+    Expectation({"passes": ("ok", ""), "warns": ("FAIL", "ended before"), "passes_as_well": GONE},
+                "while warns was running"),
     Expectation({"oopses": ("FAIL", "ended before"), "passes": GONE}, "while oopses was running"),
-    Expectation({"silences_the_guest": ("FAIL", "nothing was heard"), "passes": GONE}, "while silences_the_guest was running"),
+    Expectation({"silences_the_guest": ("FAIL", "nothing was heard"), "passes": GONE},
+                "while silences_the_guest was running"),
     Expectation({"switches_off": ("FAIL", "ended before"), "passes": GONE}, "while switches_off was running"),
 )
 
@@ -57,7 +59,7 @@ def _judge(target: Target, expectation: Expectation) -> bool:
     names = list(expectation.results)
     kernel = fetch.fetch(target)
     files = {
-        "snet/snet.ko": module.build(target, kernel, HERE / "module"),
+        "snet/snet.ko": module.build(target, kernel, HERE / "module", name=f"selftest-{target.name}"),
         "snet/scenarios/selftest.py": HERE / "scenarios.py",
     }
     order = {"mode": "run", "scenarios": names, "release": kernel.release, "slowness": target.slowness}

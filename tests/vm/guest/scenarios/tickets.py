@@ -151,6 +151,16 @@ def changed_cgroup_makes_tickets_void(g):
 
 
 @scenario
+def new_user_namespace_makes_tickets_void(g):
+    """unshare() of the user namespace changes who the process may claim to be: it asks."""
+    with Decider() as decider:
+        client = Client(g)
+        given(g, decider, client, ticket(1))
+        g.assert_equal(client.call("unshare"), "ok")
+        asks(g, decider, client, "tcp", g.peer.address4, 8080)
+
+
+@scenario
 def forked_child_does_not_inherit(g):
     """The child is another process: it asks, while the parent goes on."""
     with Decider() as decider:

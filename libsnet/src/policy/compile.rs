@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From rules to a policy: the rules in the order in which they are asked, and an index
+//! from executables to the rules that are about them.
+//!
+//! Owns the index and the walk along it; what the walk is for is in `decide` and `agree`.
+//! The cost of a walk grows with the rules for any program and with those for the program
+//! at hand, never with the others, and it allocates nothing.
+
+use std::collections::HashMap;
+use std::iter::{Peekable, from_fn};
+use std::path::{Path, PathBuf};
+
+use super::{Candidate, Freshness, Host, Identity, Program, ProgramTable, Rule};
+use crate::types::{Fallbacks, Operation, Subject, Verdict};
+
+/// Rules ready to decide. Replaced whole, never edited.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Enabled rules, first asked first, with their scopes as [`super::RuleSpec::effective_scope`]
+    /// gives them.
+    rules: Vec<Rule>,
+    /// Those for any program, as indices into `rules`, ascending.
+    for_any: Vec<usize>,
+    /// Those for the program at a path, ascending.
+    for_path: HashMap<PathBuf, Vec<Binding>>,
+    host: Host,
+    fallbacks: Fallbacks,
+}
+
+/// A rule that is about the program at a path.
+#[derive(Debug, Clone)]
+struct Binding {
+    /// Index into the rules.
+    rule: usize,
+    /// The files that count there.
+    identities: Vec<Identity>,
+}
+
+/// How a rule stands to a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is about the subject.
+    Matches,
+    /// The subject's executable is at a path of the rule's program, but isn't the file that
+    /// was there: the file was replaced since, or the path means another one to the subject.
+    Stale,
+}
+
+impl Policy {
+    /// The policy of these rules. Disabled rules are dropped; a program that the table
+    /// doesn't know is one that doesn't exist yet. An operation without a fallback is
+    /// allowed.
+    pub fn compile(
+        mut rules: Vec<Rule>,
+        programs: &ProgramTable,
+        host: Host,
+        fallbacks: Fallbacks,
+    ) -> Self {
+        rules.retain(|rule| rule.spec.enabled);
+        rules.sort_by(Rule::precedence);
+        for rule in &mut rules {
+            rule.spec.scope = rule.spec.effective_scope();
+        }
+        let mut policy = Self {
+            rules: Vec::new(),
+            for_any: Vec::new(),
+            for_path: HashMap::new(),
+            host,
+            fallbacks,
+        };
+        for (index, rule) in rules.iter().enumerate() {
+            policy.bind(index, &rule.spec.program, programs);
+        }
+        policy.rules = rules;
+        policy
+    }
+
+    fn bind(&mut self, rule: usize, program: &Program, programs: &ProgramTable) {
+        match (program, programs.get(program)) {
+            (Program::Any, _) => self.for_any.push(rule),
+            (_, Some(candidates)) => {
+                for Candidate { path, identity } in candidates {
+                    self.bind_path(rule, path, *identity);
+                }
+            }
+            (Program::Path(path), None) => self.bind_path(rule, path, None),
+            (Program::Name(_), None) => {}
+        }
+    }
+
+    fn bind_path(&mut self, rule: usize, path: &Path, identity: Option<Identity>) {
+        let bindings = self.for_path.entry(path.to_owned()).or_default();
+        match bindings.last_mut().filter(|last| last.rule == rule) {
+            Some(last) => last.identities.extend(identity),
+            None => bindings.push(Binding { rule, identities: identity.into_iter().collect() }),
+        }
+    }
+
+    /// The rules that are about the subject, or may be, in the order in which they are
+    /// asked. With a fresh table none is stale: what differs then is another file.
+    pub(super) fn asked(
+        &self,
+        subject: &Subject,
+        freshness: Freshness,
+    ) -> impl Iterator<Item = (&Rule, Standing)> {
+        let exe = self.host.exe(subject);
+        let identity = exe.map(Identity::from);
+        let own = exe.and_then(|exe| self.for_path.get(&exe.path)).map_or(&[][..], Vec::as_slice);
+        let own = own.iter().map(move |binding| {
+            let known = identity.is_some_and(|identity| binding.identities.contains(&identity));
+            (binding.rule, if known { Standing::Matches } else { Standing::Stale })
+        });
+        let any = self.for_any.iter().map(|rule| (*rule, Standing::Matches));
+        let uid = subject.uid;
+        merge(own.peekable(), any.peekable())
+            .filter(move |(_, standing)| {
+                *standing == Standing::Matches || freshness == Freshness::Unsure
+            })
+            .filter_map(|(index, standing)| Some((self.rules.get(index)?, standing)))
+            .filter(move |(rule, _)| rule.spec.uid.is_none_or(|wanted| wanted == uid))
+    }
+
+    /// What applies when no rule decides.
+    pub(super) fn fallback(&self, operation: Operation) -> Verdict {
+        self.fallbacks.get(&operation).copied().unwrap_or(Verdict::Allow)
+    }
+}
+
+/// Two ascending walks as one.
+fn merge<A, B>(
+    mut left: Peekable<A>,
+    mut right: Peekable<B>,
+) -> impl Iterator<Item = (usize, Standing)>
+where
+    A: Iterator<Item = (usize, Standing)>,
+    B: Iterator<Item = (usize, Standing)>,
+{
+    from_fn(move || match (left.peek(), right.peek()) {
+        (Some((mine, _)), Some((theirs, _))) if theirs < mine => right.next(),
+        (Some(_), _) => left.next(),
+        (None, _) => right.next(),
+    })
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A decider as one would write it down: all rules, one by one, with nothing shared with
+//! the policy but the words.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::*;
+use crate::policy::Program;
+
+/// Everything a policy is made of.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) rules: Vec<Rule>,
+    pub(super) table: ProgramTable,
+    pub(super) host: Host,
+    pub(super) fallbacks: Fallbacks,
+}
+
+impl World {
+    pub(super) fn compile(&self) -> Policy {
+        let fallbacks = self.fallbacks.clone();
+        Policy::compile(self.rules.clone(), &self.table, self.host, fallbacks)
+    }
+
+    /// The decision, or nothing when the table is too old to tell.
+    pub(super) fn decide(
+        &self,
+        subject: &Subject,
+        object: &Object,
+        freshness: Freshness,
+    ) -> Option<Decision> {
+        let mut first: Option<(&Rule, bool)> = None;
+        for rule in &self.rules {
+            let spec = &rule.spec;
+            let (matches, stale) = self.is_about(&spec.program, subject);
+            let may = matches || stale && freshness == Freshness::Unsure;
+            let user = spec.uid.is_none() || spec.uid == Some(subject.uid);
+            if spec.enabled && may && user && covers(&spec.scope, object) {
+                first = match first {
+                    Some((other, _)) if !goes_first(rule, other) => first,
+                    _ => Some((rule, matches)),
+                };
+            }
+        }
+        match first {
+            None => Some(by_fallback(match self.fallbacks.get(&object.operation) {
+                Some(Verdict::Deny) => Verdict::Deny,
+                _ => Verdict::Allow,
+            })),
+            Some((rule, true)) => Some(by_rule(rule.spec.action, rule.id.0)),
+            Some((_, false)) => None,
+        }
+    }
+
+    /// Is the subject the program; may it be, were the table newer?
+    fn is_about(&self, program: &Program, subject: &Subject) -> (bool, bool) {
+        let Some(exe) = &subject.exe else {
+            return (*program == Program::Any, false);
+        };
+        if *program == Program::Any {
+            return (true, false);
+        }
+        let same_mounts = self.host.mnt_ns.is_none() || self.host.mnt_ns == Some(subject.mnt_ns);
+        if !same_mounts || self.host.user_ns != subject.user_ns {
+            return (false, false);
+        }
+        let unresolved = match program {
+            Program::Path(path) => vec![Candidate { path: path.clone(), identity: None }],
+            _ => Vec::new(),
+        };
+        let candidates = self.table.get(program).map_or(unresolved, <[_]>::to_vec);
+        let at_path: Vec<_> = candidates.iter().filter(|found| found.path == exe.path).collect();
+        let file = Some(Identity { device: exe.device, inode: exe.inode });
+        let matches = at_path.iter().any(|found| found.identity == file);
+        (matches, !matches && !at_path.is_empty())
+    }
+}
+
+fn covers(scope: &Scope, object: &Object) -> bool {
+    let protocol = scope.protocols.has(object.protocol)
+        || object.protocol == Protocol::Mptcp && scope.protocols.has(Protocol::Tcp);
+    let number = scope.number.is_none() || scope.number == Some(object.number);
+    let peer = match (object.remote, scope.remote) {
+        (None, None) => scope.remote_ports.min() == 0 && scope.remote_ports.max() == 65535,
+        (None, Some(_)) => false,
+        (Some(peer), net) => {
+            let (min, max) = (scope.remote_ports.min(), scope.remote_ports.max());
+            net.is_none_or(|net| holds(net, peer.ip())) && min <= peer.port() && peer.port() <= max
+        }
+    };
+    let own = object.local.map_or(0, |local| local.port());
+    let local = scope.local_ports.min() <= own && own <= scope.local_ports.max();
+    scope.operations.has(object.operation) && protocol && number && peer && local
+}
+
+/// Compares bit by bit.
+fn holds(net: IpNet, address: IpAddr) -> bool {
+    let bytes = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let (net_bytes, bytes) = (bytes(net.addr()), bytes(address));
+    net_bytes.len() == bytes.len()
+        && (0..usize::from(net.prefix_len())).all(|bit| {
+            let mask = 0x80 >> (bit % 8);
+            net_bytes[bit / 8] & mask == bytes[bit / 8] & mask
+        })
+}
+
+/// What a rule is sorted by, each so that the larger goes first.
+fn keys(rule: &Rule) -> [i64; 11] {
+    let spec = &rule.spec;
+    let width = |min: u16, max: u16| i64::from(max) - i64::from(min);
+    let tcp_alone =
+        spec.scope.protocols.has(Protocol::Tcp) && !spec.scope.protocols.has(Protocol::Mptcp);
+    [
+        i64::from(spec.priority),
+        match spec.program {
+            Program::Any => 0,
+            Program::Name(_) => 1,
+            Program::Path(_) => 2,
+        },
+        i64::from(spec.uid.is_some()),
+        match spec.scope.remote {
+            None => -1,
+            Some(IpNet::V4(net)) => 96 + i64::from(net.prefix_len()),
+            Some(IpNet::V6(net)) => i64::from(net.prefix_len()),
+        },
+        -width(spec.scope.remote_ports.min(), spec.scope.remote_ports.max()),
+        -width(spec.scope.local_ports.min(), spec.scope.local_ports.max()),
+        i64::from(spec.scope.number.is_some()),
+        -i64::from(spec.scope.protocols.len()) - i64::from(tcp_alone),
+        -i64::from(spec.scope.operations.len()),
+        i64::from(spec.action == Verdict::Deny),
+        -i64::try_from(rule.id.0).unwrap(),
+    ]
+}
+
+pub(super) fn goes_first(rule: &Rule, other: &Rule) -> bool {
+    keys(rule) > keys(other)
+}
