@@ -8,12 +8,15 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/net.h>
+#include <linux/sctp.h>
 #include <linux/socket.h>
 #include <linux/static_call.h>
+#include <uapi/linux/sctp.h>
 
 #include "attach.h"
 #include "hooks.h"
 #include "mediate.h"
+#include "object.h"
 #include "policy.h"
 
 /* Defines wrap_NAME() and original_NAME, the call of what it wraps. */
@@ -34,28 +37,104 @@
 
 #define PARAMS(...) (__VA_ARGS__)
 
+static int hook_socket_post_create(struct socket *sock, int family, int type, int protocol,
+				   int kern)
+{
+	return kern ? 0 : snet_mediate(SNET_OP_CREATE, sock->sk, 0, NULL, 0);
+}
+SNET_WRAP(socket_post_create,
+	  PARAMS(struct socket *sock, int family, int type, int protocol, int kern),
+	  PARAMS(sock, family, type, protocol, kern))
+
 static int hook_socket_bind(struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	return snet_mediate(SNET_OP_BIND, sock, address, addrlen);
+	return snet_mediate(SNET_OP_BIND, sock->sk, 0, address, addrlen);
 }
 SNET_WRAP(socket_bind, PARAMS(struct socket *sock, struct sockaddr *address, int addrlen),
 	  PARAMS(sock, address, addrlen))
 
 static int hook_socket_connect(struct socket *sock, struct sockaddr *address, int addrlen)
 {
-	return snet_mediate(SNET_OP_CONNECT, sock, address, addrlen);
+	return snet_mediate(SNET_OP_CONNECT, sock->sk, 0, address, addrlen);
 }
 SNET_WRAP(socket_connect, PARAMS(struct socket *sock, struct sockaddr *address, int addrlen),
 	  PARAMS(sock, address, addrlen))
 
 static int hook_socket_listen(struct socket *sock, int backlog)
 {
-	return snet_mediate(SNET_OP_LISTEN, sock, NULL, 0);
+	return snet_mediate(SNET_OP_LISTEN, sock->sk, 0, NULL, 0);
 }
 SNET_WRAP(socket_listen, PARAMS(struct socket *sock, int backlog), PARAMS(sock, backlog))
 
+/*
+ * Only a message that names its receiver begins anything; one without goes where the socket
+ * is connected. On stream sockets the name counts with MSG_FASTOPEN only, and then connects,
+ * as any named message of SCTP may.
+ */
+static int hook_socket_sendmsg(struct socket *sock, struct msghdr *msg, int size)
+{
+	u32 flags = msg->msg_flags & MSG_DONTWAIT ? SNET_CALL_NONBLOCK : 0;
+	const struct sockaddr *name = msg->msg_name;
+	const struct sock *sk = sock->sk;
+	enum snet_operation operation = SNET_OP_SEND;
+
+	if (likely(!name) || !msg->msg_namelen || !sk)
+		return 0;
+	switch (snet_protocol_of(sk)) {
+	case SNET_PROTO_TCP:
+	case SNET_PROTO_MPTCP:
+		if (!(msg->msg_flags & MSG_FASTOPEN))
+			return 0;
+		flags |= SNET_CALL_FASTOPEN;
+		fallthrough;
+	case SNET_PROTO_SCTP:
+		operation = SNET_OP_CONNECT;
+		break;
+	default:
+		/* IPv6 sockets take a name of AF_UNSPEC for none. */
+		if (sk->sk_family == AF_INET6 && name->sa_family == AF_UNSPEC)
+			return 0;
+	}
+	return snet_mediate(operation, sk, flags, name, msg->msg_namelen);
+}
+SNET_WRAP(socket_sendmsg, PARAMS(struct socket *sock, struct msghdr *msg, int size),
+	  PARAMS(sock, msg, size))
+
+/*
+ * setsockopt() with addresses, which passes no other hook. The socket is locked meanwhile, by a
+ * lock that may be slept under; its own process waits for itself at most as long as the
+ * deadline. What comes from the network (SCTP_PARAM_*) comes in softirq and isn't a call.
+ */
+static int hook_sctp_bind_connect(struct sock *sk, int optname, struct sockaddr *address,
+				  int addrlen)
+{
+	int err = 0;
+
+	if (optname != SCTP_SOCKOPT_BINDX_ADD && optname != SCTP_SOCKOPT_CONNECTX)
+		return 0;
+	while (addrlen > 0 && !err) {
+		int size = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
+							    sizeof(struct sockaddr_in);
+
+		err = snet_mediate(optname == SCTP_SOCKOPT_CONNECTX ? SNET_OP_CONNECT :
+								      SNET_OP_BIND,
+				   sk, 0, address, min(size, addrlen));
+		address = (void *)address + size;
+		addrlen -= size;
+	}
+	return err;
+}
+SNET_WRAP(sctp_bind_connect,
+	  PARAMS(struct sock *sk, int optname, struct sockaddr *address, int addrlen),
+	  PARAMS(sk, optname, address, addrlen))
+
+#define EVERY	((1u << (SNET_PROTO_MAX + 1)) - 1)
+#define STREAMS	(BIT(SNET_PROTO_TCP) | BIT(SNET_PROTO_MPTCP) | BIT(SNET_PROTO_SCTP))
+#define SCTP	BIT(SNET_PROTO_SCTP)
+
+/* @sees: for each operation the protocols for which this hook is needed. */
 struct hook {
-	enum snet_operation operation;
+	u32 sees[SNET_OPS];
 	const char *stub;
 	const char *security;
 	void *hook;
@@ -64,9 +143,9 @@ struct hook {
 	struct snet_attachment attachment;
 };
 
-#define HOOK(op, name)					\
+#define HOOK(name, ...)					\
 	{						\
-		.operation = op,			\
+		.sees = { __VA_ARGS__ },		\
 		.stub = "bpf_lsm_" #name,		\
 		.security = "security_" #name,		\
 		.hook = hook_##name,			\
@@ -76,9 +155,12 @@ struct hook {
 
 /* Under the mutex of the settings; at load and unload nobody else runs. */
 static struct hook hooks[] = {
-	HOOK(SNET_OP_BIND, socket_bind),
-	HOOK(SNET_OP_LISTEN, socket_listen),
-	HOOK(SNET_OP_CONNECT, socket_connect),
+	HOOK(socket_post_create, [SNET_OP_CREATE] = EVERY),
+	HOOK(socket_bind, [SNET_OP_BIND] = EVERY),
+	HOOK(socket_listen, [SNET_OP_LISTEN] = EVERY),
+	HOOK(socket_connect, [SNET_OP_CONNECT] = EVERY),
+	HOOK(socket_sendmsg, [SNET_OP_SEND] = EVERY & ~STREAMS, [SNET_OP_CONNECT] = STREAMS),
+	HOOK(sctp_bind_connect, [SNET_OP_BIND] = SCTP, [SNET_OP_CONNECT] = SCTP),
 };
 
 static enum snet_attach_point point;
@@ -96,34 +178,40 @@ static int hook_attach(struct hook *hook)
 	return err;
 }
 
-static void detach_unwatched(const u32 *watch)
+static bool is_needed(const struct hook *hook, const u32 *watch)
 {
-	int i;
+	int operation;
 
-	for (i = 0; i < ARRAY_SIZE(hooks); i++)
-		if (!watch[hooks[i].operation])
-			snet_detach(&hooks[i].attachment);
-}
-
-static bool has_hook(enum snet_operation operation)
-{
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(hooks); i++)
-		if (hooks[i].operation == operation)
+	for (operation = 0; operation < SNET_OPS; operation++)
+		if (watch[operation] & hook->sees[operation])
 			return true;
 	return false;
 }
 
-static int check_operations(const u32 *watch, struct netlink_ext_ack *extack)
+static void detach_unneeded(const u32 *watch)
 {
-	int operation;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(hooks); i++)
+		if (!is_needed(&hooks[i], watch))
+			snet_detach(&hooks[i].attachment);
+}
+
+/* Refuses what no hook sees, which would look watched and never be. */
+static int check_seen(const u32 *watch, struct netlink_ext_ack *extack)
+{
+	int operation, i;
 
 	for (operation = 0; operation < SNET_OPS; operation++) {
-		if (!watch[operation] || has_hook(operation))
-			continue;
-		NL_SET_ERR_MSG(extack, "this module doesn't mediate that operation");
-		return -EOPNOTSUPP;
+		u32 unseen = watch[operation];
+
+		for (i = 0; i < ARRAY_SIZE(hooks); i++)
+			unseen &= ~hooks[i].sees[operation];
+		if (unseen) {
+			NL_SET_ERR_MSG(extack,
+				       "this module doesn't mediate that operation of that protocol");
+			return -EOPNOTSUPP;
+		}
 	}
 	return 0;
 }
@@ -137,17 +225,17 @@ static int check_operations(const u32 *watch, struct netlink_ext_ack *extack)
  */
 int snet_hooks_watch(const u32 *watch, struct netlink_ext_ack *extack)
 {
-	int i, err = check_operations(watch, extack);
+	int i, err = check_seen(watch, extack);
 
 	for (i = 0; i < ARRAY_SIZE(hooks) && !err; i++)
-		if (watch[hooks[i].operation] && !hooks[i].attachment.attached)
+		if (is_needed(&hooks[i], watch) && !hooks[i].attachment.attached)
 			err = hook_attach(&hooks[i]);
 	if (err == -EBUSY)
 		NL_SET_ERR_MSG(extack, "a hook is taken by a livepatch or another module");
 	if (!err)
 		for (i = 0; i < SNET_OPS; i++)
 			WRITE_ONCE(snet_watch[i], watch[i]);
-	detach_unwatched(snet_watch);
+	detach_unneeded(snet_watch);
 	return err;
 }
 
@@ -177,7 +265,7 @@ int snet_hooks_init(void)
 		}
 		err = hook_attach(&hooks[i]);
 	}
-	detach_unwatched(snet_watch);
+	detach_unneeded(snet_watch);
 	if (!err)
 		pr_info("hooks at %s\n", point == SNET_ATTACH_STUB ? "the BPF LSM's stubs" :
 			"security_*(), since the BPF LSM isn't active");

@@ -2,7 +2,6 @@
 /*
  * The flow of every call: watched? ticket? request. Owns nothing.
  */
-#include <linux/net.h>
 #include <linux/sched.h>
 #include <net/sock.h>
 
@@ -31,27 +30,29 @@ static bool is_disconnect(enum snet_operation operation, const struct sockaddr *
 /**
  * snet_mediate - decide a call in the thread that makes it
  * @operation: the operation
- * @sock: the socket
+ * @sk: the socket
+ * @flags: enum snet_call_flag, as far as the hook knows them
  * @address: the address that the call names, in kernel memory, or NULL
  * @addrlen: its length
  *
  * Returns 0 when the call may go on, -EACCES when it may not, -EINTR when the thread is being
  * killed. Doesn't sleep when a ticket decides.
  */
-int snet_mediate(enum snet_operation operation, const struct socket *sock,
+int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags,
 		 const struct sockaddr *address, int addrlen)
 {
 	enum snet_protocol protocol;
 	struct snet_object object;
 
-	if (is_kernels_own(sock->sk) || sock->sk->sk_family == AF_NETLINK)
+	if (is_kernels_own(sk) || sk->sk_family == AF_NETLINK)
 		return 0;
-	protocol = snet_protocol_of(sock->sk);
+	protocol = snet_protocol_of(sk);
 	if (!snet_watched(operation, protocol) || is_disconnect(operation, address, addrlen) ||
 	    snet_decider_is_current())
 		return 0;
 	snet_count(SNET_COUNT_CALLS);
-	snet_object_fill(&object, operation, protocol, sock, address, addrlen);
+	snet_object_fill(&object, operation, protocol, sk, address, addrlen);
+	object.flags |= flags;
 	switch (snet_ticket_lookup(&object)) {
 	case SNET_VERDICT_ALLOW:
 		snet_count(SNET_COUNT_TICKET_ALLOWED);

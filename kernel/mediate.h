@@ -2,11 +2,11 @@
 #ifndef SNET_MEDIATE_H
 #define SNET_MEDIATE_H
 
-#include <linux/net.h>
+#include <net/sock.h>
 
 #include "uapi/snet.h"
 
-int snet_mediate(enum snet_operation operation, const struct socket *sock,
+int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags,
 		 const struct sockaddr *address, int addrlen);
 
 #endif /* SNET_MEDIATE_H */

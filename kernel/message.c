@@ -321,6 +321,8 @@ static int get_ticket(struct snet_ticket *ticket, struct snet_ticket_owner *owne
 		ticket->rule_id = nla_get_u64(tb[SNET_A_TICKET_RULE_ID]);
 	if (tb[SNET_A_TICKET_TGID])
 		owner->tgid = nla_get_u32(tb[SNET_A_TICKET_TGID]);
+	if (tb[SNET_A_TICKET_START_TIME])
+		owner->start_time = nla_get_u64(tb[SNET_A_TICKET_START_TIME]);
 	if (tb[SNET_A_TICKET_EXEC_ID])
 		owner->exec_id = nla_get_u64(tb[SNET_A_TICKET_EXEC_ID]);
 	return get_scope(&ticket->scope, tb, nest, extack) ?:

@@ -19,9 +19,10 @@ int snet_message_put_policy(struct sk_buff *skb);
 int snet_message_put_watch(struct sk_buff *skb, enum snet_operation operation);
 int snet_message_put_stats(struct sk_buff *skb);
 
-/* Where a nested ticket names its process; 0 and 0 when it doesn't. */
+/* The process that a nested ticket names; all 0 when it names none. */
 struct snet_ticket_owner {
 	u32 tgid;
+	u64 start_time;
 	u64 exec_id;
 };
 

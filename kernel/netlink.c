@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The commands of the generic netlink family: each reads its attributes, calls what owns
- * the matter, and answers. They run side by side (parallel_ops), so that a verdict never
- * waits for a dump or for another family.
+ * the matter, and answers. Those about verdicts and tickets are in netlink_tickets.c. They
+ * run side by side (parallel_ops), so that a verdict never waits for a dump or for another
+ * family.
  */
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -15,7 +16,6 @@
 #include "netlink_gen.h"
 #include "policy.h"
 #include "request.h"
-#include "ticket.h"
 
 /* Serialises changes of policy and watch set against each other; may sleep under it. */
 static DEFINE_MUTEX(settings_mutex);
@@ -30,9 +30,6 @@ struct genl_family snet_family __ro_after_init = {
 	.n_ops = SNET_NL_OPS_COUNT,
 	.resv_start_op = SNET_CMD_REGISTER,
 };
-
-#define for_each_attr(attr, info, rem) \
-	nlmsg_for_each_attr(attr, (info)->nlhdr, GENL_HDRLEN, rem)
 
 /* Answers @info with what @put puts. */
 static int reply(struct genl_info *info, int (*put)(struct sk_buff *skb))
@@ -105,7 +102,7 @@ int snet_nl_watch_set_doit(struct sk_buff *skb, struct genl_info *info)
 		return -EINVAL;
 	mutex_lock(&settings_mutex);
 	memcpy(watch, snet_watch, sizeof(watch));
-	for_each_attr(attr, info, rem) {
+	snet_for_each_attr(attr, info, rem) {
 		if (nla_type(attr) == SNET_A_MAIN_WATCH)
 			err = get_watch(watch, attr, info->extack);
 		if (err)
@@ -202,205 +199,6 @@ int snet_nl_stats_get_doit(struct sk_buff *skb, struct genl_info *info)
 	return reply(info, snet_message_put_stats);
 }
 
-/* Reads a ticket into @batch. */
-static int get_ticket(struct list_head *batch, struct snet_ticket_owner *owner,
-		      const struct nlattr *nest, struct netlink_ext_ack *extack)
-{
-	struct snet_ticket *ticket = snet_message_get_ticket(nest, owner, extack);
-
-	if (IS_ERR(ticket))
-		return PTR_ERR(ticket);
-	list_add_tail(&ticket->node, batch);
-	return 0;
-}
-
-static int count_tickets(struct genl_info *info)
-{
-	const struct nlattr *attr;
-	int count = 0, rem;
-
-	for_each_attr(attr, info, rem)
-		count += nla_type(attr) == SNET_A_MAIN_TICKET;
-	if (count > SNET_MAX_TICKETS_PER_MESSAGE) {
-		GENL_SET_ERR_MSG(info, "more tickets than one message may carry");
-		return -E2BIG;
-	}
-	return count;
-}
-
-static const char *install_error(int err)
-{
-	switch (err) {
-	case -EEXIST:
-		return "a ticket with this id exists";
-	case -ENOSPC:
-		return "the table of tickets, or the process's part of it, is full";
-	case -ESRCH:
-		return "the process has ended";
-	default:
-		return "the ticket can't be kept";
-	}
-}
-
-/* NL_SET_ERR_MSG() wants a literal. */
-static int refuse_tickets(struct genl_info *info, int err)
-{
-	if (info->extack)
-		info->extack->_msg = install_error(err);
-	return err;
-}
-
-static int get_verdict_tickets(struct list_head *batch, struct genl_info *info)
-{
-	const struct nlattr *attr;
-	int err = count_tickets(info), rem;
-
-	if (err < 0)
-		return err;
-	for_each_attr(attr, info, rem) {
-		struct snet_ticket_owner owner;
-
-		if (nla_type(attr) != SNET_A_MAIN_TICKET)
-			continue;
-		err = get_ticket(batch, &owner, attr, info->extack);
-		if (err)
-			return err;
-		if (owner.tgid || owner.exec_id) {
-			NL_SET_ERR_MSG_ATTR(info->extack, attr,
-					    "a ticket of a verdict is for the process that asked");
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-int snet_nl_verdict_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	LIST_HEAD(batch);
-	int err, ticket_err = 0;
-
-	if (!snet_decider_is_current()) {
-		GENL_SET_ERR_MSG(info, "only the registered decider gives verdicts");
-		return -EPERM;
-	}
-	snet_decider_spoke();
-	if (GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_REQUEST_ID) ||
-	    GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_VERDICT))
-		return -EINVAL;
-	err = get_verdict_tickets(&batch, info);
-	if (!err)
-		err = snet_request_decide(nla_get_u64(info->attrs[SNET_A_MAIN_REQUEST_ID]),
-					  nla_get_u32(info->attrs[SNET_A_MAIN_VERDICT]), &batch,
-					  &ticket_err);
-	if (err == -ENOENT)
-		GENL_SET_ERR_MSG(info, "nothing is held under this request-id any more");
-	if (!err && ticket_err)
-		err = refuse_tickets(info, ticket_err);
-	snet_tickets_free(&batch);
-	return err;
-}
-
-int snet_nl_defer_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	int err;
-
-	if (!snet_decider_is_current()) {
-		GENL_SET_ERR_MSG(info, "only the registered decider defers");
-		return -EPERM;
-	}
-	snet_decider_spoke();
-	if (GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_REQUEST_ID) ||
-	    GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_DEADLINE))
-		return -EINVAL;
-	err = snet_request_defer(nla_get_u64(info->attrs[SNET_A_MAIN_REQUEST_ID]),
-				 nla_get_u32(info->attrs[SNET_A_MAIN_DEADLINE]));
-	if (err)
-		GENL_SET_ERR_MSG(info, "nothing is held under this request-id any more");
-	return err;
-}
-
-static int add_ticket(const struct nlattr *attr, struct netlink_ext_ack *extack,
-		      struct genl_info *info)
-{
-	struct snet_ticket_owner owner;
-	struct snet_identity who;
-	LIST_HEAD(batch);
-	int err;
-
-	err = get_ticket(&batch, &owner, attr, extack);
-	if (err)
-		return err;
-	err = snet_identity_of(&who, owner.tgid, owner.exec_id);
-	if (err) {
-		NL_SET_ERR_MSG_ATTR(extack, attr,
-				    "tgid and exec-id name no running program");
-		goto out_free;
-	}
-	err = snet_tickets_install(&batch, &who);
-	if (err)
-		refuse_tickets(info, err);
-	put_pid(who.pid);
-out_free:
-	snet_tickets_free(&batch);
-	return err;
-}
-
-/* Tickets in front of the first that is refused are kept; the error tells which one it was. */
-int snet_nl_ticket_add_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	const struct nlattr *attr;
-	int err, rem;
-
-	if (GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_TICKET))
-		return -EINVAL;
-	err = count_tickets(info);
-	if (err < 0)
-		return err;
-	for_each_attr(attr, info, rem) {
-		if (nla_type(attr) != SNET_A_MAIN_TICKET)
-			continue;
-		err = add_ticket(attr, info->extack, info);
-		if (err) {
-			if (info->extack)
-				NL_SET_BAD_ATTR(info->extack, attr);
-			return err;
-		}
-	}
-	return 0;
-}
-
-int snet_nl_ticket_del_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	struct snet_ticket_selector selector = {};
-	struct nlattr **attrs = info->attrs;
-
-	if (!attrs[SNET_A_MAIN_TICKET_ID] && !attrs[SNET_A_MAIN_RULE_ID] && !attrs[SNET_A_MAIN_TGID]) {
-		GENL_SET_ERR_MSG(info, "ticket-id, rule-id or tgid is needed; ticket-flush removes all");
-		return -EINVAL;
-	}
-	selector.by_id = attrs[SNET_A_MAIN_TICKET_ID];
-	if (selector.by_id)
-		selector.id = nla_get_u64(attrs[SNET_A_MAIN_TICKET_ID]);
-	selector.by_rule = attrs[SNET_A_MAIN_RULE_ID];
-	if (selector.by_rule)
-		selector.rule_id = nla_get_u64(attrs[SNET_A_MAIN_RULE_ID]);
-	selector.by_tgid = attrs[SNET_A_MAIN_TGID];
-	if (selector.by_tgid)
-		selector.tgid = nla_get_u32(attrs[SNET_A_MAIN_TGID]);
-	if (snet_tickets_remove(&selector))
-		return 0;
-	GENL_SET_ERR_MSG(info, "no such ticket");
-	return -ENOENT;
-}
-
-int snet_nl_ticket_flush_doit(struct sk_buff *skb, struct genl_info *info)
-{
-	const struct snet_ticket_selector all = {};
-
-	snet_tickets_remove(&all);
-	return 0;
-}
-
 /* The longest event, with a path of PATH_MAX, must fit into an empty buffer. */
 int snet_nl_dump_start(struct netlink_callback *cb)
 {
@@ -408,14 +206,14 @@ int snet_nl_dump_start(struct netlink_callback *cb)
 	return 0;
 }
 
-static void *dump_header(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd)
+void *snet_dump_header(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd)
 {
 	return genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &snet_family,
 			   NLM_F_MULTI, cmd);
 }
 
 /* Ends the message, or takes it back when it didn't fit. */
-static int dump_end(struct sk_buff *skb, void *header, int err)
+int snet_dump_end(struct sk_buff *skb, void *header, int err)
 {
 	if (err)
 		genlmsg_cancel(skb, header);
@@ -427,9 +225,9 @@ static int dump_end(struct sk_buff *skb, void *header, int err)
 int snet_nl_watch_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	for (; cb->args[0] < SNET_OPS; cb->args[0]++) {
-		void *header = dump_header(skb, cb, SNET_CMD_WATCH_GET);
+		void *header = snet_dump_header(skb, cb, SNET_CMD_WATCH_GET);
 
-		if (!header || dump_end(skb, header, snet_message_put_watch(skb, cb->args[0])))
+		if (!header || snet_dump_end(skb, header, snet_message_put_watch(skb, cb->args[0])))
 			break;
 	}
 	return skb->len;
@@ -444,12 +242,12 @@ struct event_dump {
 static int show_request(const struct snet_request_view *view, void *data)
 {
 	struct event_dump *dump = data;
-	void *header = dump_header(dump->skb, dump->cb, SNET_CMD_REQUEST_GET);
+	void *header = snet_dump_header(dump->skb, dump->cb, SNET_CMD_REQUEST_GET);
 
 	if (!header)
 		return -EMSGSIZE;
 	dump->shown = view->id;
-	return dump_end(dump->skb, header, snet_message_put_event(dump->skb, view));
+	return snet_dump_end(dump->skb, header, snet_message_put_event(dump->skb, view));
 }
 
 int snet_nl_request_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
@@ -459,21 +257,6 @@ int snet_nl_request_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	snet_decider_spoke();
 	while (!snet_request_next(cb->args[0], show_request, &dump))
 		cb->args[0] = dump.shown;
-	return skb->len;
-}
-
-/* By rising id, so that tickets that come and go meanwhile move no others. */
-int snet_nl_ticket_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
-{
-	struct snet_ticket_record record;
-
-	while (snet_ticket_next(cb->args[0], &record)) {
-		void *header = dump_header(skb, cb, SNET_CMD_TICKET_GET);
-
-		if (!header || dump_end(skb, header, snet_message_put_ticket(skb, &record)))
-			break;
-		cb->args[0] = record.id;
-	}
 	return skb->len;
 }
 

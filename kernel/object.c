@@ -105,7 +105,7 @@ static void addr_read(struct snet_addr *addr, const struct sockaddr *address, in
 
 	if (addrlen < (int)sizeof(sa_family_t))
 		return;
-	/* bind() takes AF_UNSPEC for AF_INET; connect() with it never comes here. */
+	/* IPv4 sockets take AF_UNSPEC for AF_INET, except in connect(), which never gets here. */
 	if ((address->sa_family == AF_INET || address->sa_family == AF_UNSPEC) &&
 	    addrlen >= (int)sizeof(*in))
 		addr_set_v4(addr, in->sin_addr.s_addr, in->sin_port);
@@ -147,11 +147,12 @@ static void remote_resolve_any(struct snet_addr *remote, const struct snet_addr 
 	}
 }
 
-static u32 call_flags(const struct socket *sock)
+static u32 call_flags(const struct sock *sk)
 {
+	const struct socket *sock = sk->sk_socket;
 	u32 flags = 0;
 
-	if (sock->file && sock->file->f_flags & O_NONBLOCK)
+	if (sock && sock->file && sock->file->f_flags & O_NONBLOCK)
 		flags |= SNET_CALL_NONBLOCK;
 	if (current->flags & PF_IO_WORKER)
 		flags |= SNET_CALL_IO_URING;
@@ -163,15 +164,14 @@ static u32 call_flags(const struct socket *sock)
  * @object: written whole
  * @operation: the operation
  * @protocol: what snet_protocol_of() said of the socket
- * @sock: the socket
+ * @sk: the socket
  * @address: the address that the call names, in kernel memory, or NULL
  * @addrlen: its length
  */
 void snet_object_fill(struct snet_object *object, enum snet_operation operation,
-		      enum snet_protocol protocol, const struct socket *sock,
+		      enum snet_protocol protocol, const struct sock *sk,
 		      const struct sockaddr *address, int addrlen)
 {
-	const struct sock *sk = sock->sk;
 	bool inet = sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
 	bool named = address && (inet || sk->sk_family == AF_SMC);
 
@@ -181,7 +181,7 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		.family = sk->sk_family,
 		.type = sk->sk_type,
 		.number = sk->sk_protocol,
-		.flags = call_flags(sock),
+		.flags = call_flags(sk),
 		.net = sock_net(sk),
 	};
 	if (inet)

@@ -36,7 +36,7 @@ struct snet_object {
 
 enum snet_protocol snet_protocol_of(const struct sock *sk);
 void snet_object_fill(struct snet_object *object, enum snet_operation operation,
-		      enum snet_protocol protocol, const struct socket *sock,
+		      enum snet_protocol protocol, const struct sock *sk,
 		      const struct sockaddr *address, int addrlen);
 
 #endif /* SNET_OBJECT_H */

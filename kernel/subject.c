@@ -98,12 +98,13 @@ static int identity_of_task(struct snet_identity *identity, struct task_struct *
  * snet_identity_of - the identity of another process
  * @identity: written whole; its pid is referenced when 0 is returned
  * @tgid: the process, in the initial pid namespace
+ * @start_time: its start, nanoseconds since boot: a number may have a second owner
  * @exec_id: the execution that is meant
  *
- * Returns 0; -ESRCH when there is no such process, -ESTALE when it has executed another
- * program since.
+ * Returns 0; -ESRCH when there is no such process, -ESTALE when it is another one or has
+ * executed another program since.
  */
-int snet_identity_of(struct snet_identity *identity, u32 tgid, u64 exec_id)
+int snet_identity_of(struct snet_identity *identity, u32 tgid, u64 start_time, u64 exec_id)
 {
 	struct task_struct *task;
 	int err;
@@ -120,7 +121,7 @@ int snet_identity_of(struct snet_identity *identity, u32 tgid, u64 exec_id)
 	err = task ? identity_of_task(identity, task) : -ESRCH;
 	if (task)
 		put_task_struct(task);
-	if (!err && identity->exec_id != exec_id)
+	if (!err && (identity->start_time != start_time || identity->exec_id != exec_id))
 		err = -ESTALE;
 	if (err)
 		put_pid(identity->pid);

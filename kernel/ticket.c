@@ -53,49 +53,6 @@ static struct snet_process *process_find(const struct pid *pid)
 	return NULL;
 }
 
-static bool prefix_matches(const struct snet_addr *net, u8 prefix, const struct snet_addr *addr)
-{
-	u8 bytes = prefix / 8, bits = prefix % 8;
-
-	if (net->len != addr->len || memcmp(net->bytes, addr->bytes, bytes))
-		return false;
-	return !bits || !((net->bytes[bytes] ^ addr->bytes[bytes]) >> (8 - bits));
-}
-
-static bool scope_covers_remote(const struct snet_scope *scope, const struct snet_addr *remote)
-{
-	if (!remote->len)
-		return !scope->remote.len && !scope->remote_port_min &&
-		       scope->remote_port_max == U16_MAX;
-	if (remote->port < scope->remote_port_min || remote->port > scope->remote_port_max)
-		return false;
-	return !scope->remote.len || prefix_matches(&scope->remote, scope->remote_prefix, remote);
-}
-
-static bool scope_covers(const struct snet_scope *scope, const struct snet_object *object)
-{
-	return scope->operations & BIT(object->operation) &&
-	       scope->protocols & BIT(object->protocol) &&
-	       (!scope->has_number || scope->number == object->number) &&
-	       object->local.port >= scope->local_port_min &&
-	       object->local.port <= scope->local_port_max &&
-	       scope_covers_remote(scope, &object->remote);
-}
-
-/* Compares the scopes' conditions one after the other, the remote address first. */
-static u64 scope_rank(const struct snet_scope *scope, enum snet_verdict verdict)
-{
-	u64 rank = scope->remote.len ? 1 + scope->remote_prefix +
-		   (scope->remote.len == sizeof(scope->remote.v4) ? 96 : 0) : 0;
-
-	rank = rank << 16 | (U16_MAX - (scope->remote_port_max - scope->remote_port_min));
-	rank = rank << 16 | (U16_MAX - (scope->local_port_max - scope->local_port_min));
-	rank = rank << 1 | scope->has_number;
-	rank = rank << 4 | (15 - hweight32(scope->protocols));
-	rank = rank << 4 | (15 - hweight32(scope->operations));
-	return rank << 1 | (verdict == SNET_VERDICT_DENY);
-}
-
 static bool ticket_expired(const struct snet_ticket *ticket, u64 now)
 {
 	return ticket->expires && now >= ticket->expires;
@@ -136,7 +93,7 @@ enum snet_verdict snet_ticket_lookup(const struct snet_object *object)
 	if (!process || process->exec_id != READ_ONCE(current->self_exec_id))
 		goto out_unlock;
 	list_for_each_entry_rcu(ticket, &process->tickets, node) {
-		if (!scope_covers(&ticket->scope, object) || !ticket_counts(ticket, object))
+		if (!snet_scope_covers(&ticket->scope, object) || !ticket_counts(ticket, object))
 			continue;
 		verdict = ticket->verdict;
 		atomic64_inc(&ticket->hits);
@@ -245,7 +202,7 @@ static void ticket_insert_locked(struct snet_ticket *ticket, struct snet_process
 	ticket->cgroup_id = who->cgroup_id;
 	ticket->exe_device = who->exe_device;
 	ticket->exe_inode = who->exe_inode;
-	ticket->rank = scope_rank(&ticket->scope, ticket->verdict);
+	ticket->rank = snet_scope_rank(&ticket->scope, ticket->verdict);
 	list_for_each_entry(narrower, &process->tickets, node) {
 		if (narrower->rank < ticket->rank)
 			break;
@@ -300,8 +257,8 @@ static bool process_is_gone(struct pid *pid)
  * @batch: tickets with scope, verdict, id and expiry; taken over when 0 is returned
  * @who: the process
  *
- * All or none are kept. Returns 0, -EEXIST when an id is in use, -ENOSPC past a bound,
- * -ENOMEM, -ESRCH when the process has ended. Doesn't sleep.
+ * All or none are kept. Returns 0, -EEXIST when an id is in use, -ENOSPC past a bound or
+ * without memory, -ESRCH when the process has ended. Doesn't sleep.
  */
 int snet_tickets_install(struct list_head *batch, const struct snet_identity *who)
 {
@@ -315,7 +272,7 @@ int snet_tickets_install(struct list_head *batch, const struct snet_identity *wh
 		goto out_unlock;
 	process = process_add_locked(who);
 	if (!process) {
-		err = -ENOMEM;
+		err = -ENOSPC;
 		goto out_unlock;
 	}
 	list_for_each_entry_safe(ticket, next, batch, node) {

@@ -10,21 +10,10 @@
 #include <linux/types.h>
 
 #include "object.h"
+#include "scope.h"
 #include "subject.h"
 
 struct snet_process;
-
-/* The calls a ticket decides; the same conditions as libsnet's Scope. */
-struct snet_scope {
-	u32 operations;
-	u32 protocols;
-	bool has_number;
-	u16 number;
-	struct snet_addr remote;	/* len 0 means any, also none */
-	u8 remote_prefix;
-	u16 remote_port_min, remote_port_max;
-	u16 local_port_min, local_port_max;
-};
 
 struct snet_ticket {
 	/* Read under RCU; constant once the ticket is in a table. */

@@ -160,13 +160,13 @@ enum {
 	 * Absent means as long as the process lives.
 	 */
 	SNET_A_TICKET_LIFETIME = 15,
-	/* The rule behind the verdict; the kernel only keeps it. */
+	/* The rule behind the verdict, which the kernel only keeps; 0 or absent for none. */
 	SNET_A_TICKET_RULE_ID = 16,
 	/* Calls decided by this ticket (dump only). */
 	SNET_A_TICKET_HITS = 17,
 	/* Milliseconds since the last hit; absent before the first (dump only). */
 	SNET_A_TICKET_LAST_HIT = 18,
-	/* Start of the process (dump only). */
+	/* Start of the process, nanoseconds since boot. */
 	SNET_A_TICKET_START_TIME = 19,
 	/* User the ticket was issued for (dump only). */
 	SNET_A_TICKET_UID = 20,
@@ -293,11 +293,18 @@ enum {
 	SNET_CMD_EVENT = 8,
 	/* All calls still held, in the form of events. */
 	SNET_CMD_REQUEST_GET = 9,
-	/* Decide a held call, and keep the tickets that are given with it. */
+	/*
+	 * Decide a held call, and keep the tickets that are given with it: for the process
+	 * that asked, so they name none. EEXIST, ENOSPC and ESRCH say that the verdict counts
+	 * but that no ticket was kept; ENOENT that the call isn't held any more.
+	 */
 	SNET_CMD_VERDICT = 10,
 	/* Give one held call a new deadline, counted from now. */
 	SNET_CMD_DEFER = 11,
-	/* Give tickets to running processes. */
+	/*
+	 * Give tickets to running processes, named by tgid, start-time and exec-id. ESRCH when
+	 * there is no such process, ESTALE when it is another one or runs another program now.
+	 */
 	SNET_CMD_TICKET_ADD = 12,
 	/*
 	 * Remove a ticket by its id, or all tickets of a rule or of a process. ENOENT when

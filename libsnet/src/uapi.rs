@@ -140,7 +140,8 @@ pub mod attr {
         pub const FLAGS: u16 = 10;
     }
     /// A verdict that the kernel remembers for one process, and the calls it is for. It
-    /// counts only while user id, network namespace and cgroup are those it was issued for.
+    /// counts only while user id, user and network namespace, cgroup and executable are
+    /// those it was issued for.
     pub mod ticket {
         /// `pad`.
         pub const PAD: u16 = 1;
@@ -173,13 +174,13 @@ pub mod attr {
         /// Milliseconds, counted while the machine sleeps as well. In a dump what is left.
         /// Absent means as long as the process lives.
         pub const LIFETIME: u16 = 15;
-        /// The rule behind the verdict; the kernel only keeps it.
+        /// The rule behind the verdict, which the kernel only keeps; 0 or absent for none.
         pub const RULE_ID: u16 = 16;
         /// Calls decided by this ticket (dump only).
         pub const HITS: u16 = 17;
         /// Milliseconds since the last hit; absent before the first (dump only).
         pub const LAST_HIT: u16 = 18;
-        /// Start of the process (dump only).
+        /// Start of the process, nanoseconds since boot.
         pub const START_TIME: u16 = 19;
         /// User the ticket was issued for (dump only).
         pub const UID: u16 = 20;
@@ -310,11 +311,14 @@ pub mod cmd {
     pub const EVENT: u8 = 8;
     /// All calls still held, in the form of events.
     pub const REQUEST_GET: u8 = 9;
-    /// Decide a held call, and keep the tickets that are given with it.
+    /// Decide a held call, and keep the tickets that are given with it: for the process
+    /// that asked, so they name none. EEXIST, ENOSPC and ESRCH say that the verdict counts
+    /// but that no ticket was kept; ENOENT that the call isn't held any more.
     pub const VERDICT: u8 = 10;
     /// Give one held call a new deadline, counted from now.
     pub const DEFER: u8 = 11;
-    /// Give tickets to running processes.
+    /// Give tickets to running processes, named by tgid, start-time and exec-id. ESRCH when
+    /// there is no such process, ESTALE when it is another one or runs another program now.
     pub const TICKET_ADD: u8 = 12;
     /// Remove a ticket by its id, or all tickets of a rule or of a process. ENOENT when
     /// there was none.

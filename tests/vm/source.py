@@ -15,9 +15,8 @@ from pathlib import Path
 from archive import Apt
 from targets import HERE, HarnessError, Kernel, Target
 
-# Objects and sources that building a module against the tree does not need.
-LEFTOVERS = ("*.o", "*.a", "*.c", "*.S", "*.dts", "*.dtsi", "*.rst")
-NEEDED = ("scripts", "tools", "arch/x86")
+# Directories that building a module against the tree needs, at the top and in arch/.
+NEEDED = ("arch", "include", "scripts", "tools", "x86")
 
 
 def version(target: Target) -> str:
@@ -94,9 +93,9 @@ def _make(work: Path, tree: Path, *arguments: str) -> str:
 
 
 def _slim(tree: Path) -> None:
-    """Keep headers, scripts and Module.symvers; a tree with its objects would be gigabytes."""
-    for directory in tree.iterdir():
-        if directory.is_dir() and not any(name.split("/")[0] == directory.name for name in NEEDED):
-            for pattern in LEFTOVERS:
-                for path in directory.rglob(pattern):
-                    path.unlink()
+    """Keep what Debian's header packages keep: a tree with its sources and objects would be gigabytes."""
+    for path in [*tree.iterdir(), *(tree / "arch").iterdir()]:
+        if path.is_dir() and not path.is_symlink() and path.name not in NEEDED:
+            shutil.rmtree(path)
+    for path in [*tree.glob("vmlinux*"), *tree.glob(".tmp_vmlinux*"), *(tree / "arch").rglob("*.[oa]")]:
+        path.unlink()

@@ -10,22 +10,39 @@ import subprocess
 TEXT = r"""
 import errno, os, socket, sys, threading
 
-def attempt(kind, address, port):
+STREAM, DATAGRAM, RAW = socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW
+KINDS = {"tcp": (STREAM, 0), "bind": (STREAM, 0), "listen": (STREAM, 0), "fastopen": (STREAM, 0), "udp": (DATAGRAM, 0),
+         "send": (DATAGRAM, 0), "sctp": (STREAM, 132), "connectx": (STREAM, 132), "mptcp": (STREAM, 262),
+         "raw": (RAW, 1), "packet": (RAW, 0)}
+
+def sockaddr(family, address, port):
+    head = family.to_bytes(2, "little") + port.to_bytes(2, "big")
+    packed = socket.inet_pton(family, address)
+    return head + packed + bytes(8) if family == socket.AF_INET else head + bytes(4) + packed + bytes(4)
+
+def act(kind, s, family, address, port):
+    if kind in ("bind", "listen"):
+        s.bind((address, port))
+        if kind == "listen":
+            s.listen()
+    elif kind == "send":
+        s.sendto(b"x", (address, port))
+    elif kind == "fastopen":
+        s.sendto(b"x", socket.MSG_FASTOPEN, (address, port))
+    elif kind == "connectx":
+        s.setsockopt(132, 110, sockaddr(family, address, port))
+    elif kind not in ("raw", "packet"):
+        s.connect((address, port))
+
+def attempt(kind, address="127.0.0.1", port="0"):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    types = {"tcp": socket.SOCK_STREAM, "bind": socket.SOCK_STREAM, "listen": socket.SOCK_STREAM,
-             "udp": socket.SOCK_DGRAM}
-    with socket.socket(family, types[kind]) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            if kind in ("bind", "listen"):
-                s.bind((address, int(port)))
-                if kind == "listen":
-                    s.listen()
-            else:
-                s.connect((address, int(port)))
-            return "ok"
-        except OSError as error:
-            return errno.errorcode[error.errno]
+    try:
+        with socket.socket(socket.AF_PACKET if kind == "packet" else family, *KINDS[kind]) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            act(kind, s, family, address, int(port))
+        return "ok"
+    except OSError as error:
+        return errno.errorcode[error.errno]
 
 def in_thread(words):
     answers = []

@@ -44,8 +44,8 @@ def policy(deadline: int | None = None, fallback: int | None = None, **limits: i
 
 def ticket(number: int, verdict: int = uapi.VERDICT_ALLOW, *, operations: int = bit(uapi.OP_CONNECT),
            protocols: int = bit(uapi.PROTO_TCP), to: str | None = None, port: tuple[int, int] | None = None,
-           lifetime: int | None = None, rule: int | None = None, process: tuple[int, int] | None = None) -> bytes:
-    """`to` is a prefix; `lifetime` in ms; `process` is (tgid, exec id), only for ticket-add."""
+           lifetime: int | None = None, rule: int | None = None, process: tuple[int, int, int] | None = None) -> bytes:
+    """`to` is a prefix; `lifetime` in ms; `process` is (tgid, start time, exec id), only for ticket-add."""
     parts = [attr(uapi.A_TICKET_ID, number, width=8), attr(uapi.A_TICKET_OPERATIONS, operations),
              attr(uapi.A_TICKET_PROTOCOLS, protocols), attr(uapi.A_TICKET_VERDICT, verdict)]
     if to is not None:
@@ -60,7 +60,8 @@ def ticket(number: int, verdict: int = uapi.VERDICT_ALLOW, *, operations: int = 
     if rule is not None:
         parts.append(attr(uapi.A_TICKET_RULE_ID, rule, width=8))
     if process is not None:
-        parts += [attr(uapi.A_TICKET_TGID, process[0]), attr(uapi.A_TICKET_EXEC_ID, process[1], width=8)]
+        parts += [attr(uapi.A_TICKET_TGID, process[0]), attr(uapi.A_TICKET_START_TIME, process[1], width=8),
+                  attr(uapi.A_TICKET_EXEC_ID, process[2], width=8)]
     return nested(uapi.A_MAIN_TICKET, *parts)
 
 
@@ -81,8 +82,8 @@ class Event:
         return self.subject[uapi.A_SUBJECT_TGID]
 
     @property
-    def process(self) -> tuple[int, int]:
-        return self.tgid, self.subject[uapi.A_SUBJECT_EXEC_ID]
+    def process(self) -> tuple[int, int, int]:
+        return self.tgid, self.subject[uapi.A_SUBJECT_START_TIME], self.subject[uapi.A_SUBJECT_EXEC_ID]
 
 
 def event(message: genl.Message) -> Event:

@@ -61,6 +61,65 @@ def holds_listen(g):
 
 
 @scenario
+def holds_the_addressed_send_of_datagrams(g):
+    """sendto() on an unconnected socket is held, and no datagram leaves before the verdict; a connected one isn't."""
+    import socket
+    import time
+    with Decider(watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
+        client = Client(g)
+        before = g.peer.packets("udp", 4003)
+        client.begin("send", g.peer.address4, 4003)
+        event = decider.next()
+        time.sleep(0.3)
+        g.assert_equal(g.peer.packets("udp", 4003), before, "datagrams before the verdict")
+        g.assert_equal((event.object[uapi.A_OBJECT_OPERATION], event.remote), (uapi.OP_SEND, (g.peer.address4, 4003)))
+        decider.allow(event)
+        g.assert_equal(client.answer(), "ok")
+        g.eventually(lambda: g.peer.packets("udp", 4003) == before + 1, what="one datagram")
+        decided(g, decider, client, ("send", g.peer.address6, 4003), uapi.OP_SEND, uapi.PROTO_UDP)
+        code = "import socket, sys; s = socket.socket(type=socket.SOCK_DGRAM); s.connect((sys.argv[1], 4003)); s.send(b'x')"
+        g.python(code, g.peer.address4, check=True)
+        g.assert_true(decider.nothing(), "no event for a connected socket")
+
+
+@scenario
+def holds_the_creation_of_raw_and_packet_sockets(g):
+    """What could speak past every other hook is decided when it is made."""
+    with Decider(watch(uapi.OP_CREATE, uapi.PROTO_RAW, uapi.PROTO_PACKET)) as decider:
+        client = Client(g)
+        decided(g, decider, client, ("raw",), uapi.OP_CREATE, uapi.PROTO_RAW)
+        decided(g, decider, client, ("packet",), uapi.OP_CREATE, uapi.PROTO_PACKET)
+        g.assert_equal(client.call("tcp", g.peer.address4, 8080), "ok", "TCP isn't watched")
+
+
+@scenario
+def sends_that_connect_are_held_as_connect(g):
+    """MSG_FASTOPEN passes no connect hook; it is told as connect, with its flag."""
+    with Decider() as decider:
+        client = Client(g)
+        before = g.peer.packets("tcp", 7007)
+        client.begin("fastopen", g.peer.address4, 7007)
+        event = decider.next()
+        g.assert_equal(event.object[uapi.A_OBJECT_FLAGS] & uapi.CALL_FASTOPEN, uapi.CALL_FASTOPEN)
+        g.assert_equal((event.object[uapi.A_OBJECT_OPERATION], event.remote), (uapi.OP_CONNECT, (g.peer.address4, 7007)))
+        decider.deny(event)
+        g.assert_equal(client.answer(), "EACCES")
+        g.assert_equal(g.peer.packets("tcp", 7007), before, "packets")
+        decided(g, decider, client, ("fastopen", g.peer.address4, 7007), uapi.OP_CONNECT, uapi.PROTO_TCP)
+
+
+@scenario
+def holds_sctp_and_mptcp(g):
+    """SCTP by connect() and by SCTP_SOCKOPT_CONNECTX, MPTCP by its own protocol number."""
+    with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_SCTP, uapi.PROTO_MPTCP)) as decider:
+        client = Client(g)
+        for kind, port, protocol in (("sctp", 7007, uapi.PROTO_SCTP), ("connectx", 7007, uapi.PROTO_SCTP),
+                                     ("mptcp", 7008, uapi.PROTO_MPTCP)):
+            event = decided(g, decider, client, (kind, g.peer.address4, port), uapi.OP_CONNECT, protocol)
+            g.assert_equal(event.remote, (g.peer.address4, port), kind)
+
+
+@scenario
 def refuses_to_watch_what_it_can_not_see(g):
     """An operation without a hook is refused instead of accepted and never seen; the rest stays as it was."""
     import errno

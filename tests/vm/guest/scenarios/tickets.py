@@ -219,8 +219,9 @@ def ticket_can_be_given_unasked(g):
     with Decider() as decider:
         client = Client(g)
         event = given(g, decider, client)
-        tgid, execution = event.process
-        for process, name in (((tgid, execution + 1), "ESTALE"), ((0, 0), "ESRCH"), ((2**31, 0), "ESRCH")):
+        tgid, start, execution = event.process
+        for process, name in (((tgid, start, execution + 1), "ESTALE"), ((tgid, start + 1, execution), "ESTALE"),
+                              ((0, 0, 0), "ESRCH"), ((2**31, start, execution), "ESRCH")):
             refusal = g.assert_raises(genl.NetlinkError, lambda: decider.control.command(
                 uapi.CMD_TICKET_ADD, ticket(1, process=process)))
             g.assert_equal(refusal.name, name, str(process))
