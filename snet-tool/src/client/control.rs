@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The calls of `io.snet.Control`, each with the answer that belongs to it.
+
+use libsnet::control::{Call, Explanation, JournalEntry, RuleRecord, StatusReply, TicketRecord};
+use libsnet::policy::{Program, RuleSpec};
+use libsnet::types::{Object, RuleId, TicketId, Verdict};
+
+use super::frames::Until;
+use super::replies::{Explained, Journal, Rule, Rules, Tickets};
+use super::{Changed, Client, ClientError, Decided, Revoked};
+
+type Result<T> = std::result::Result<T, ClientError>;
+
+impl Client {
+    pub(crate) fn status(&mut self) -> Result<StatusReply> {
+        self.call(&Call::Status {})
+    }
+
+    pub(crate) fn rules(&mut self) -> Result<Vec<RuleRecord>> {
+        let parts = self.parts::<Rules>(&Call::ListRules {})?;
+        Ok(parts.into_iter().flat_map(|part| part.rules).collect())
+    }
+
+    pub(crate) fn rule(&mut self, id: RuleId) -> Result<RuleRecord> {
+        self.call::<Rule>(&Call::ShowRule { id }).map(|reply| reply.rule)
+    }
+
+    pub(crate) fn add_rule(&mut self, rule: RuleSpec) -> Result<Changed> {
+        self.call(&Call::AddRule { rule })
+    }
+
+    pub(crate) fn delete_rule(&mut self, id: RuleId) -> Result<Changed> {
+        self.call(&Call::DeleteRule { id })
+    }
+
+    pub(crate) fn enable_rule(&mut self, id: RuleId, enabled: bool) -> Result<Changed> {
+        self.call(&Call::EnableRule { id, enabled })
+    }
+
+    pub(crate) fn test(
+        &mut self,
+        program: Program,
+        uid: u32,
+        object: Object,
+    ) -> Result<Explanation> {
+        self.call::<Explained>(&Call::Test { program, uid, object }).map(|reply| reply.explanation)
+    }
+
+    pub(crate) fn tickets(&mut self) -> Result<Vec<TicketRecord>> {
+        let parts = self.parts::<Tickets>(&Call::ListTickets {})?;
+        Ok(parts.into_iter().flat_map(|part| part.tickets).collect())
+    }
+
+    /// With neither an id nor a process: all tickets.
+    pub(crate) fn revoke_tickets(
+        &mut self,
+        id: Option<TicketId>,
+        tgid: Option<u32>,
+    ) -> Result<Revoked> {
+        self.call(&Call::RevokeTickets { id, tgid })
+    }
+
+    /// At most `limit` entries before the entry `before`, oldest first.
+    pub(crate) fn log(
+        &mut self,
+        limit: u32,
+        before: Option<i64>,
+        verdict: Option<Verdict>,
+    ) -> Result<Vec<JournalEntry>> {
+        let parts = self.parts::<Journal>(&Call::Log { limit, before, verdict })?;
+        Ok(parts.into_iter().flat_map(|part| part.entries).collect())
+    }
+
+    /// Turns the connection into a stream of decisions.
+    pub(crate) fn watch(mut self) -> Result<Decisions> {
+        self.send(&Call::Watch {}, true)?;
+        Ok(Decisions { client: self, ended: false })
+    }
+}
+
+/// Decisions as they are made, until nobody reads our output any more or the daemon ends.
+pub(crate) struct Decisions {
+    client: Client,
+    ended: bool,
+}
+
+impl Iterator for Decisions {
+    type Item = Result<Decided>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let answer = self.client.answer(Until::OutputCloses);
+        self.ended = !matches!(answer, Ok((_, true)));
+        match answer {
+            Err(ClientError::OutputClosed) => None,
+            answer => Some(answer.map(|(decided, _)| decided)),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What each call is answered with, one shape per call.
+//!
+//! [`libsnet::control::Reply`] tries one shape after the other, so that an answer of which a
+//! field is wrong turns into another answer (`Changed` into `Revoked`) or into an error that
+//! names no field. Here the call is known, so only its own shape is tried.
+
+use libsnet::control::{Explanation, JournalEntry, RuleRecord, TicketRecord};
+use serde::{Deserialize, Serialize};
+
+/// A part of the answer to `ListRules`.
+#[derive(Deserialize)]
+pub(super) struct Rules {
+    pub(super) rules: Vec<RuleRecord>,
+}
+
+/// The answer to `ShowRule`.
+#[derive(Deserialize)]
+pub(super) struct Rule {
+    pub(super) rule: RuleRecord,
+}
+
+/// The answer to `AddRule`, `DeleteRule` and `EnableRule`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Changed {
+    /// The rule as it is now, or last was.
+    pub(crate) changed: RuleRecord,
+    /// How many tickets went with the change.
+    pub(crate) revoked: u64,
+    /// What the caller should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+}
+
+/// The answer to `Test`.
+#[derive(Deserialize)]
+pub(super) struct Explained {
+    pub(super) explanation: Explanation,
+}
+
+/// A part of the answer to `ListTickets`.
+#[derive(Deserialize)]
+pub(super) struct Tickets {
+    pub(super) tickets: Vec<TicketRecord>,
+}
+
+/// The answer to `RevokeTickets`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Revoked {
+    /// How many.
+    pub(crate) revoked: u64,
+}
+
+/// A part of the answer to `Log`.
+#[derive(Deserialize)]
+pub(super) struct Journal {
+    pub(super) entries: Vec<JournalEntry>,
+}
+
+/// One of the answers to `Watch`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Decided {
+    /// The decision.
+    pub(crate) decided: JournalEntry,
+    /// Decisions left out just before it.
+    pub(crate) missed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use libsnet::control::Reply;
+
+    #[test]
+    fn what_libsnet_writes_is_what_is_read_here() {
+        let revoked = serde_json::to_value(Reply::Revoked { revoked: 7 }).unwrap();
+        assert_eq!(serde_json::from_value::<Revoked>(revoked).unwrap().revoked, 7);
+        let rules = serde_json::to_value(Reply::Rules { rules: vec![] }).unwrap();
+        assert!(serde_json::from_value::<Rules>(rules).unwrap().rules.is_empty());
+        let tickets = serde_json::to_value(Reply::Tickets { tickets: vec![] }).unwrap();
+        assert!(serde_json::from_value::<Tickets>(tickets).unwrap().tickets.is_empty());
+        let journal = serde_json::to_value(Reply::Journal { entries: vec![] }).unwrap();
+        assert!(serde_json::from_value::<Journal>(journal).unwrap().entries.is_empty());
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        let error = serde_json::from_str::<Changed>(r#"{"changed":{"id":3},"revoked":1}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("missing field"), "{error}");
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The commands, one file each. Each has its `Arguments` and a `run`.
+
+pub(crate) mod add_rule;
+pub(crate) mod completions;
+mod decision;
+pub(crate) mod log;
+pub(crate) mod man;
+mod program_notes;
+mod rule_text;
+pub(crate) mod rules;
+pub(crate) mod status;
+pub(crate) mod test;
+pub(crate) mod tickets;
+pub(crate) mod watch;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use libsnet::control::ErrorReply;
+use nix::unistd::{Uid, User};
+
+use crate::client::{Client, ClientError};
+use crate::exit::{Exit, tell};
+use crate::output::Output;
+
+/// What the commands have in common: where answers come from and where they go.
+pub(crate) struct Session {
+    pub(crate) out: Output,
+    pub(crate) socket: PathBuf,
+    pub(crate) timeout: Duration,
+}
+
+impl Session {
+    /// A new connection to the daemon.
+    fn connect(&self) -> Result<Client, ClientError> {
+        Client::connect(&self.socket, self.timeout)
+    }
+}
+
+/// Does something to each of several things: all are attempted, the failures told. Without
+/// a daemon or permission there is no use in going on.
+fn each<T: Copy>(
+    things: &[T],
+    mut act: impl FnMut(T) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Success;
+    for thing in things {
+        match act(*thing) {
+            Ok(()) => {}
+            Err(error) if is_an_answer(&error) && things.len() > 1 => {
+                tell(&error);
+                exit = Exit::Failure;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(exit)
+}
+
+/// Is it about this one thing?
+fn is_an_answer(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(ClientError::Daemon(reply)) => !matches!(reply, ErrorReply::PermissionDenied { .. }),
+        Some(ClientError::UnknownError { .. } | ClientError::Malformed { .. }) => true,
+        _ => false,
+    }
+}
+
+/// `1 ticket`, `2 tickets`.
+fn tickets_text(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "ticket" } else { "tickets" })
+}
+
+/// The name of a user, or the number of one without a name.
+fn user_text(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => user.name,
+        _ => uid.to_string(),
+    }
+}

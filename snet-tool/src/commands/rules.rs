@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `rules`: lists, shows, deletes, enables and disables rules.
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use libsnet::control::RuleRecord;
+use libsnet::types::RuleId;
+
+use super::rule_text::{program_text, rule_text};
+use super::{Session, each, tickets_text, user_text};
+use crate::client::{Changed, Client, ClientError};
+use crate::exit::Exit;
+use crate::output::{Span, Style, Table, verdict};
+
+/// What to do; without anything: list.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  snet-tool rules
+  snet-tool rules show 3
+  snet-tool rules disable 3 4
+  snet-tool rules --json | jq 'select(.hits == 0)'")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// All rules, in the order in which they are asked
+    #[command(after_help = "Example:\n  snet-tool rules list")]
+    List,
+    /// Everything about one rule
+    #[command(after_help = "Example:\n  snet-tool rules show 3")]
+    Show {
+        /// Its number
+        #[arg(value_name = "ID")]
+        id: u64,
+    },
+    /// Delete rules
+    #[command(after_help = "Example:\n  snet-tool rules delete 3 4")]
+    Delete(Ids),
+    /// Give rules effect again
+    #[command(after_help = "Example:\n  snet-tool rules enable 3")]
+    Enable(Ids),
+    /// Keep rules, but without effect
+    #[command(after_help = "Example:\n  snet-tool rules disable 3")]
+    Disable(Ids),
+}
+
+#[derive(Args)]
+struct Ids {
+    /// Their numbers
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<u64>,
+}
+
+/// Does it.
+pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exit> {
+    match arguments.command.unwrap_or(Command::List) {
+        Command::List => list(session),
+        Command::Show { id } => show(RuleId(id), session),
+        Command::Delete(ids) => change(&ids, "delete", Client::delete_rule, session),
+        Command::Enable(ids) => {
+            change(&ids, "enable", |client, id| client.enable_rule(id, true), session)
+        }
+        Command::Disable(ids) => {
+            change(&ids, "disable", |client, id| client.enable_rule(id, false), session)
+        }
+    }
+}
+
+fn list(session: &Session) -> anyhow::Result<Exit> {
+    let rules = session.connect()?.rules()?;
+    let out = &session.out;
+    if out.json {
+        for rule in &rules {
+            out.document(rule)?;
+        }
+        return Ok(Exit::Success);
+    }
+    let rows = rules.iter().map(|rule| row(rule, session)).collect();
+    let header = &["ID", "ACTION", "PROGRAM", "CALLS", "USER", "PRIO", "HITS", "LAST HIT", "NOTE"];
+    out.table(&Table::new(header, rows))?;
+    if rules.is_empty() {
+        out.note("no rules; snet-tool allow --help shows how to make one");
+    }
+    Ok(Exit::Success)
+}
+
+fn row(rule: &RuleRecord, session: &Session) -> Vec<Span> {
+    let spec = &rule.spec;
+    let action = match spec.enabled {
+        true => verdict(spec.action),
+        false => Span::dim(format!("{} (disabled)", spec.action)),
+    };
+    let note = Some(&spec.note).filter(|note| !note.is_empty());
+    vec![
+        Span::plain(rule.id),
+        action,
+        Span::plain(program_text(rule)),
+        Span::plain(&spec.scope),
+        Span::optional(spec.uid.map(user_text)),
+        Span::plain(spec.priority),
+        Span::plain(rule.hits),
+        Span::optional(rule.last_hit.map(|time| session.out.times.moment(time))),
+        Span::optional(note),
+    ]
+}
+
+fn show(id: RuleId, session: &Session) -> anyhow::Result<Exit> {
+    let rule = session.connect()?.rule(id)?;
+    let out = &session.out;
+    if out.json {
+        out.document(&rule)?;
+        return Ok(Exit::Success);
+    }
+    let spec = &rule.spec;
+    let moment = |time| out.times.moment(time);
+    let or =
+        |value: Option<String>, otherwise: &str| Span::plain(value.unwrap_or(otherwise.into()));
+    let fields = [
+        ("rule", Span::plain(rule.id)),
+        ("action", verdict(spec.action)),
+        ("enabled", Span::plain(if spec.enabled { "yes" } else { "no" })),
+        ("program", Span::plain(program_text(&rule))),
+        ("calls", Span::plain(&spec.scope)),
+        ("user", or(spec.uid.map(user_text), "any")),
+        ("priority", Span::plain(spec.priority)),
+        ("hits", Span::plain(rule.hits)),
+        ("last hit", or(rule.last_hit.map(moment), "never")),
+        ("made", Span::plain(moment(rule.created_at))),
+        ("made by", Span::plain(user_text(rule.created_by))),
+        ("note", Span::plain(&spec.note)),
+    ];
+    for (name, value) in fields {
+        out.line(&[Span::new(name, Style::Bold).padded(10), value])?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Changes one rule after the other, all on one connection. `verb` ends in an e.
+fn change(
+    ids: &Ids,
+    verb: &str,
+    act: impl Fn(&mut Client, RuleId) -> Result<Changed, ClientError>,
+    session: &Session,
+) -> anyhow::Result<Exit> {
+    let mut client = session.connect()?;
+    each(&ids.ids, |id| {
+        let changed =
+            act(&mut client, RuleId(id)).with_context(|| format!("can't {verb} rule {id}"))?;
+        tell(&changed, verb, session)
+    })
+}
+
+fn tell(changed: &Changed, verb: &str, session: &Session) -> anyhow::Result<()> {
+    let out = &session.out;
+    if out.json {
+        return Ok(out.document(changed)?);
+    }
+    let mut line = vec![Span::plain(format!("rule {} {verb}d: ", changed.changed.id))];
+    line.extend(rule_text(&changed.changed));
+    if changed.revoked > 0 {
+        line.push(Span::plain(format!("; revoked {}", tickets_text(changed.revoked))));
+    }
+    out.line(&line)?;
+    for note in &changed.notes {
+        out.note(note);
+    }
+    Ok(())
+}

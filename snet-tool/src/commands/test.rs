@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `test`: what would the policy say of a call, and why?
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use clap::Args;
+use libsnet::control::{ErrorReply, Explanation, RuleRecord};
+use libsnet::policy::Program;
+use libsnet::types::{CallFlags, Object, Operation, Operations, Protocol, RuleId, Verdict};
+use nix::unistd::Uid;
+
+use super::rule_text::rule_text;
+use super::{Session, user_text};
+use crate::client::{Client, ClientError};
+use crate::exit::{Exit, UsageError};
+use crate::output::{Span, verdict};
+use crate::{program, words};
+
+/// The call.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  snet-tool test curl tcp connect --to 192.0.2.1:443
+  snet-tool test nginx tcp bind --local-port 80 --user www-data
+  if snet-tool test backup udp send --to 10.0.0.1:53 > /dev/null; then echo allowed; fi
+
+The exit code is 0 when the call would be allowed and 3 when it would be denied.")]
+pub(crate) struct Arguments {
+    /// A name (looked up by snetd) or a path
+    program: String,
+    /// tcp, udp, udplite, sctp, mptcp, icmp, raw, packet, unix, other, or a protocol number
+    #[arg(value_name = "PROTO", value_parser = words::protocol)]
+    protocol: (Protocol, Option<u16>),
+    /// create, bind, listen, connect, accept, send or recv
+    #[arg(value_name = "OP", value_parser = words::operation)]
+    operation: Operation,
+    /// The peer
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = words::endpoint)]
+    to: Option<(IpAddr, Option<u16>)>,
+    /// The port of the peer
+    #[arg(long, value_name = "PORT", requires = "to")]
+    port: Option<u16>,
+    /// The own port
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    local_port: u16,
+    /// The user it runs as [default: yourself]
+    #[arg(long, value_name = "NAME|UID", value_parser = words::user)]
+    user: Option<u32>,
+}
+
+/// Asks, and tells the answer by the exit code too.
+pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exit> {
+    let program = program::parse(&arguments.program)?;
+    if program == Program::Any {
+        return Err(UsageError::new("a call is made by one program, not by any").into());
+    }
+    let uid = arguments.user.unwrap_or_else(|| Uid::effective().as_raw());
+    let object = arguments.object()?;
+    let mut client = session.connect()?;
+    let (program, explanation) = ask(&mut client, program, uid, &object, session)?;
+    if session.out.json {
+        session.out.document(&explanation)?;
+    } else {
+        // The rules only make the answer readable; it stands without them.
+        let rules = client.rules().unwrap_or_default();
+        let call = format!(": {program} as {}, {}", user_text(uid), call_text(&object));
+        session.out.line(&[verdict(explanation.decision.verdict), Span::plain(call)])?;
+        tell_why(&explanation, rules, session)?;
+        if object.remote.is_none() && may_name_a_peer(&object) {
+            session.out.note("without --to, no rule for an address or a port of the peer matches");
+        }
+    }
+    Ok(match explanation.decision.verdict {
+        Verdict::Allow => Exit::Success,
+        Verdict::Deny => Exit::Denied,
+    })
+}
+
+/// Asks about the program as it was typed, and when the daemon can't answer that, about the
+/// file that only this user's search path finds.
+fn ask(
+    client: &mut Client,
+    program: Program,
+    uid: u32,
+    object: &Object,
+    session: &Session,
+) -> anyhow::Result<(Program, Explanation)> {
+    let answer = client.test(program.clone(), uid, object.clone());
+    let path = match (&answer, &program) {
+        (Err(ClientError::Daemon(ErrorReply::Failed { .. })), Program::Name(name)) => {
+            program::find_unusual(name)
+        }
+        _ => None,
+    };
+    let Some(path) = path else {
+        return Ok((program, answer?));
+    };
+    session.out.note(&format!("snetd doesn't find {program} in its search path: trying {path}"));
+    let program = Program::Path(path.into());
+    let explanation = client.test(program.clone(), uid, object.clone())?;
+    Ok((program, explanation))
+}
+
+impl Arguments {
+    /// The call as the kernel would tell of it.
+    fn object(&self) -> Result<Object, UsageError> {
+        let (protocol, number) = self.protocol;
+        let remote = self.remote()?;
+        let v6 = remote.is_some_and(|remote| remote.is_ipv6());
+        let unspecified: IpAddr =
+            if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let socket = SocketKind::of(protocol, v6);
+        let object = Object {
+            operation: self.operation,
+            protocol,
+            family: socket.family,
+            kind: socket.kind,
+            number: number.unwrap_or(socket.number),
+            remote,
+            local: has_addresses(protocol).then(|| SocketAddr::new(unspecified, self.local_port)),
+            flags: CallFlags::default(),
+        };
+        if object.remote.is_some() && !may_name_a_peer(&object) {
+            let Object { protocol, operation, .. } = object;
+            return Err(UsageError(format!("--to: {protocol} {operation} names no peer")));
+        }
+        Ok(object)
+    }
+
+    fn remote(&self) -> Result<Option<SocketAddr>, UsageError> {
+        let Some((address, port)) = self.to else {
+            return Ok(None);
+        };
+        let port = match (port, self.port) {
+            (Some(one), Some(other)) if one != other => {
+                return Err(UsageError(format!("--to says port {one} and --port says {other}")));
+            }
+            (one, other) => one.or(other).unwrap_or(0),
+        };
+        // The kernel tells where such a call really goes.
+        let address = match address {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+            address => address,
+        };
+        Ok(Some(SocketAddr::new(address, port)))
+    }
+}
+
+fn has_addresses(protocol: Protocol) -> bool {
+    !matches!(protocol, Protocol::Packet | Protocol::Unix)
+}
+
+fn may_name_a_peer(object: &Object) -> bool {
+    has_addresses(object.protocol) && !Operations::WITHOUT_REMOTE.has(object.operation)
+}
+
+/// The numbers by which a program asks for a socket of a class.
+struct SocketKind {
+    family: u16,
+    kind: u16,
+    number: u16,
+}
+
+impl SocketKind {
+    fn of(protocol: Protocol, v6: bool) -> Self {
+        const UNIX: u16 = 1;
+        const PACKET: u16 = 17;
+        const STREAM: u16 = 1;
+        const DATAGRAM: u16 = 2;
+        const RAW: u16 = 3;
+        let inet = if v6 { 10 } else { 2 };
+        let (family, kind, number) = match protocol {
+            Protocol::Tcp => (inet, STREAM, 6),
+            Protocol::Udp => (inet, DATAGRAM, 17),
+            Protocol::Udplite => (inet, DATAGRAM, 136),
+            Protocol::Sctp => (inet, STREAM, 132),
+            Protocol::Mptcp => (inet, STREAM, 262),
+            Protocol::Icmp => (inet, DATAGRAM, if v6 { 58 } else { 1 }),
+            Protocol::Raw | Protocol::Other => (inet, RAW, 255),
+            // ETH_P_ALL
+            Protocol::Packet => (PACKET, RAW, 3),
+            Protocol::Unix => (UNIX, STREAM, 0),
+        };
+        Self { family, kind, number }
+    }
+}
+
+fn call_text(object: &Object) -> String {
+    let mut text = format!("{} {}", object.protocol, object.operation);
+    if let Some(remote) = object.remote {
+        text.push_str(&format!(" to {remote}"));
+    }
+    if object.local_port() != 0 {
+        text.push_str(&format!(" from local port {}", object.local_port()));
+    }
+    text
+}
+
+fn tell_why(
+    explanation: &Explanation,
+    rules: Vec<RuleRecord>,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let out = &session.out;
+    let rules: HashMap<RuleId, RuleRecord> =
+        rules.into_iter().map(|rule| (rule.id, rule)).collect();
+    for id in &explanation.considered {
+        let decides = explanation.decision.rule == Some(*id);
+        let role = if decides { "decides" } else { "is about other calls" };
+        let mut line = vec![Span::plain(format!("  rule {id} {role}"))];
+        if let Some(rule) = rules.get(id) {
+            line.push(Span::plain(": "));
+            line.extend(rule_text(rule));
+        }
+        out.line(&line)?;
+    }
+    if explanation.decision.rule.is_none() {
+        out.line(&[Span::plain("  no rule decides it: the fallback applies")])?;
+    }
+    let ticket = match &explanation.ticket {
+        Some(scope) => format!("  ticket: {} {scope}", explanation.decision.verdict),
+        None => "  no ticket: the next such call is asked about again".to_owned(),
+    };
+    Ok(out.line(&[Span::plain(ticket)])?)
+}

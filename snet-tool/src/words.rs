@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The words of the command line: protocols, operations, addresses, ports, users.
+//!
+//! Each function is a clap value parser: its error says what the word should have been.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use libsnet::types::{Operation, Operations, Protocol, Protocols};
+use nix::unistd::User;
+
+/// Protocol numbers that have a class of their own.
+const NUMBERS: &[(u16, Protocol)] = &[
+    (1, Protocol::Icmp),
+    (6, Protocol::Tcp),
+    (17, Protocol::Udp),
+    (58, Protocol::Icmp),
+    (132, Protocol::Sctp),
+    (136, Protocol::Udplite),
+    (262, Protocol::Mptcp),
+];
+
+/// What PROTO of a rule means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProtocolWords {
+    /// The classes of socket.
+    pub(crate) protocols: Protocols,
+    /// The protocol number, when it has no class of its own.
+    pub(crate) number: Option<u16>,
+}
+
+impl ProtocolWords {
+    /// Every protocol.
+    pub(crate) const ANY: Self = Self { protocols: Protocols::ANY, number: None };
+}
+
+/// `tcp`, `tcp,udp`, `any`, or a protocol number.
+pub(crate) fn protocols(text: &str) -> Result<ProtocolWords, String> {
+    let mut all = Protocols::NONE;
+    let mut number = None;
+    let mut words = 0;
+    for word in text.split(',').map(str::trim) {
+        words += 1;
+        match known_number(word)? {
+            Word::Class(protocol) => all = all.union(protocol.into()),
+            Word::Number(unknown) => number = Some(unknown),
+            Word::Other => all = all.union(parse_protocols(word)?),
+        }
+    }
+    match number {
+        None => Ok(ProtocolWords { protocols: all, number }),
+        Some(number) if words > 1 => {
+            Err(format!("{number} can't stand beside other protocols: make a rule for each"))
+        }
+        // Only raw sockets and those of no known class can carry such a number.
+        Some(_) => Ok(ProtocolWords {
+            protocols: [Protocol::Raw, Protocol::Other].into_iter().collect(),
+            number,
+        }),
+    }
+}
+
+/// The protocol of a single call, with its number where the word gave one.
+pub(crate) fn protocol(text: &str) -> Result<(Protocol, Option<u16>), String> {
+    match known_number(text)? {
+        Word::Class(protocol) => return Ok((protocol, None)),
+        Word::Number(number) => return Ok((Protocol::Raw, Some(number))),
+        Word::Other => {}
+    }
+    single(parse_protocols(text)?.iter(), text, "protocol").map(|protocol| (protocol, None))
+}
+
+enum Word {
+    Class(Protocol),
+    Number(u16),
+    Other,
+}
+
+fn known_number(word: &str) -> Result<Word, String> {
+    if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(Word::Other);
+    }
+    let number =
+        word.parse().map_err(|_| format!("protocol numbers go from 0 to 65535, not to {word}"))?;
+    let class = NUMBERS.iter().find(|(known, _)| *known == number);
+    Ok(class.map_or(Word::Number(number), |(_, protocol)| Word::Class(*protocol)))
+}
+
+fn parse_protocols(word: &str) -> Result<Protocols, String> {
+    word.to_lowercase().parse::<Protocols>().map_err(|error| {
+        if operations(word).is_ok() {
+            format!("'{word}' is an operation; the protocol stands before it: any {word}")
+        } else {
+            format!("{error}, or a protocol number")
+        }
+    })
+}
+
+/// `connect`, `bind,listen`, `out`, `in`, `any`.
+pub(crate) fn operations(text: &str) -> Result<Operations, String> {
+    text.to_lowercase().parse::<Operations>().map_err(|error| error.to_string())
+}
+
+/// The operation of a single call.
+pub(crate) fn operation(text: &str) -> Result<Operation, String> {
+    single(operations(text)?.iter(), text, "operation")
+}
+
+fn single<T>(mut entries: impl Iterator<Item = T>, text: &str, kind: &str) -> Result<T, String> {
+    match (entries.next(), entries.next()) {
+        (Some(entry), None) => Ok(entry),
+        _ => Err(format!("'{text}' is more than one {kind}; a call has one")),
+    }
+}
+
+/// `10.0.0.0/8`, or one address.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = bare(text).parse::<IpAddr>() {
+        return Ok(address.to_canonical().into());
+    }
+    if let Ok(net) = text.parse::<IpNet>() {
+        return Ok(net.trunc());
+    }
+    if text.parse::<SocketAddr>().is_ok() {
+        return Err("an address or prefix without a port; the port goes to --port".into());
+    }
+    Err("expected an address (192.0.2.1, 2001:db8::1) or a prefix (10.0.0.0/8); \
+         host names aren't looked up, and no --to means any"
+        .into())
+}
+
+/// `192.0.2.1`, `192.0.2.1:443`, `[2001:db8::1]:443`, `2001:db8::1`.
+pub(crate) fn endpoint(text: &str) -> Result<(IpAddr, Option<u16>), String> {
+    if let Ok(address) = bare(text).parse::<IpAddr>() {
+        return Ok((address.to_canonical(), None));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(remote) => Ok((remote.ip().to_canonical(), Some(remote.port()))),
+        Err(_) => Err("expected an address with or without a port (192.0.2.1:443, \
+                       [2001:db8::1]:443); host names aren't looked up"
+            .into()),
+    }
+}
+
+fn bare(text: &str) -> &str {
+    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text)
+}
+
+/// A user name, or a user id.
+pub(crate) fn user(text: &str) -> Result<u32, String> {
+    match User::from_name(text) {
+        Ok(Some(user)) => return Ok(user.uid.as_raw()),
+        Ok(None) => {}
+        Err(errno) => return Err(format!("can't look up user '{text}': {errno}")),
+    }
+    match text.parse() {
+        // The kernel's word for "no user".
+        Ok(u32::MAX) => Err(format!("{text} is no user id")),
+        Ok(uid) => Ok(uid),
+        Err(_) => Err(format!("no user '{text}': expected a user name or a user id")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_with_a_class_of_its_own_means_the_class() {
+        let tcp = ProtocolWords { protocols: Protocol::Tcp.into(), number: None };
+        assert_eq!(protocols("6"), Ok(tcp));
+        assert_eq!(protocols("TCP"), Ok(tcp));
+        assert_eq!(protocols("6,17"), protocols("tcp,udp"));
+        assert_eq!(protocol("132"), Ok((Protocol::Sctp, None)));
+    }
+
+    #[test]
+    fn another_number_means_raw_and_other_sockets_with_it() {
+        let gre = protocols("47").unwrap();
+        assert_eq!((gre.number, gre.protocols.to_string()), (Some(47), "raw,other".into()));
+        assert_eq!(protocol("47"), Ok((Protocol::Raw, Some(47))));
+        assert!(protocols("tcp,47").unwrap_err().contains("47"));
+        assert!(protocols("47,48").is_err());
+        assert!(protocols("65536").unwrap_err().contains("65536"));
+    }
+
+    #[test]
+    fn an_operation_in_place_of_the_protocol_is_pointed_out() {
+        assert!(protocols("connect").unwrap_err().contains("any connect"));
+        let error = protocols("tpc").unwrap_err();
+        assert!(error.contains("'tpc'") && error.contains("tcp, udp"), "{error}");
+    }
+
+    #[test]
+    fn operations_are_words_and_groups() {
+        assert_eq!(operations("bind,listen").unwrap().len(), 2);
+        assert_eq!(operations("out"), Ok(Operations::OUT));
+        assert!(operations("conect").unwrap_err().contains("'conect'"));
+        assert!(operations("").is_err());
+        assert_eq!(operation("connect"), Ok(Operation::Connect));
+        assert!(operation("out").unwrap_err().contains("more than one"));
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_a_prefix() {
+        assert_eq!(network("192.0.2.1").unwrap().to_string(), "192.0.2.1/32");
+        assert_eq!(network("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
+        assert_eq!(network("[::1]").unwrap().to_string(), "::1/128");
+        assert_eq!(network("::ffff:192.0.2.1").unwrap().to_string(), "192.0.2.1/32");
+        assert!(network("192.0.2.1:443").unwrap_err().contains("--port"));
+        assert!(network("example.org").unwrap_err().contains("host names"));
+        assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn an_endpoint_may_name_a_port() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(endpoint("192.0.2.1:443"), Ok((address("192.0.2.1"), Some(443))));
+        assert_eq!(endpoint("::1"), Ok((address("::1"), None)));
+        assert_eq!(endpoint("[::1]:80"), Ok((address("::1"), Some(80))));
+        assert_eq!(endpoint("::ffff:192.0.2.1"), Ok((address("192.0.2.1"), None)));
+        assert!(endpoint("example.org:443").is_err());
+    }
+
+    #[test]
+    fn a_user_is_a_name_or_a_number() {
+        assert_eq!(user("root"), Ok(0));
+        assert_eq!(user("12345678"), Ok(12_345_678));
+        assert!(user("4294967295").is_err());
+        assert!(user("no such user").unwrap_err().contains("'no such user'"));
+    }
+}
