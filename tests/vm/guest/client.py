@@ -84,6 +84,26 @@ for line in sys.stdin:
 """
 
 
+# As many threads of one process as the first argument says connect at once to the second; counts the outcomes.
+CROWD = r"""
+import collections, errno, socket, sys, threading
+count, address = int(sys.argv[1]), sys.argv[2]
+answers = collections.Counter()
+def attempt():
+    s = socket.socket()
+    try:
+        s.connect((address, 8080))
+        answers["ok"] += 1
+    except OSError as error:
+        answers[errno.errorcode[error.errno]] += 1
+    s.close()
+threads = [threading.Thread(target=attempt) for _ in range(count)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(*(f"{name} {count}" for name, count in answers.items()))
+"""
+
+
 class Client:
     """One process. `begin` starts a call and returns, `answer` waits for it; `call` does both."""
 

@@ -4,7 +4,7 @@
 # network namespace behind a veth pair, where a web server answers at 10.77.0.2. Every line
 # behind a `#` prompt is a command that is run as it stands; a step that goes otherwise than it
 # should ends the demo with an error.
-set -u
+set -u -o pipefail
 PEER=http://10.77.0.2:8080/
 
 say() { printf '\n%s\n' "$*"; }
@@ -29,11 +29,12 @@ say "A stock kernel, the module, and a daemon whose fallback is deny:"
 run 0 'uname -r'
 run 0 'insmod /snet/snet.ko'
 sed 's/^default = "allow"/default = "deny"/' /etc/snet/snetd.toml >/tmp/snetd.toml
-run 0 'grep -A3 "^\[fallback\]" /tmp/snetd.toml | tail -1; snetd --config /tmp/snetd.toml 2>/tmp/snetd.log &'
+run 0 'grep "^default" /tmp/snetd.toml'
+run 0 'snetd --config /tmp/snetd.toml 2>/tmp/snetd.log &'
 ready
 
 say "(a) No rule allows curl: connect() itself fails, and not a packet leaves."
-run 7 "curl -sSv $PEER 2>&1 | grep -v '^\*   Trying'; (exit \${PIPESTATUS[0]})"
+run 7 "curl -sSv $PEER 2>&1 | grep -v Trying"
 
 say "(b) One rule."
 run 0 'snet-tool allow curl tcp connect'

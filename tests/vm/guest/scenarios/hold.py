@@ -6,8 +6,8 @@ import time
 
 import genl
 import uapi
-from client import Client
-from decider import Decider, Kernel, watch
+from client import CROWD, Client
+from decider import Decider, Kernel, policy, watch
 from scenario import scenario
 
 TCP_CONNECT = watch(uapi.OP_CONNECT, uapi.PROTO_TCP)
@@ -125,7 +125,7 @@ def no_decider_means_the_fallback_at_once(g):
 def decider_closed_with_50_held_threads_releases_all_at_once(g):
     """Every held thread gets the fallback as soon as the decider's socket closes."""
     decider = Decider(deadline=60000)
-    decider.control.command(uapi.CMD_POLICY_SET, _limit(max_requests_per_process=64))
+    decider.control.command(uapi.CMD_POLICY_SET, policy(max_requests_per_process=64))
     crowd = g.spawn_python(CROWD, "50", g.peer.address4)
     g.eventually(lambda: decider.control.count("held") == 50, timeout=30, what="50 held threads")
     begin = time.monotonic()
@@ -136,30 +136,6 @@ def decider_closed_with_50_held_threads_releases_all_at_once(g):
     with Kernel() as kernel:
         g.assert_equal(kernel.count("fallback_decider_gone"), 50)
         g.assert_equal(kernel.count("held"), 0)
-
-
-CROWD = r"""
-import collections, errno, socket, sys, threading
-count, address = int(sys.argv[1]), sys.argv[2]
-answers = collections.Counter()
-def attempt():
-    s = socket.socket()
-    try:
-        s.connect((address, 8080))
-        answers["ok"] += 1
-    except OSError as error:
-        answers[errno.errorcode[error.errno]] += 1
-    s.close()
-threads = [threading.Thread(target=attempt) for _ in range(count)]
-for t in threads: t.start()
-for t in threads: t.join()
-print(*(f"{name} {count}" for name, count in answers.items()))
-"""
-
-
-def _limit(**limits):
-    from decider import policy
-    return policy(**limits)
 
 
 @scenario(timeout=300)
@@ -224,7 +200,7 @@ def new_decider_picks_up_what_is_held(g):
 def too_many_held_calls_get_the_fallback(g):
     """Past the bound per process the fallback applies at once and is counted; the others go on waiting."""
     with Decider(deadline=30000) as decider:
-        decider.control.command(uapi.CMD_POLICY_SET, _limit(max_requests_per_process=10))
+        decider.control.command(uapi.CMD_POLICY_SET, policy(max_requests_per_process=10))
         crowd = g.spawn_python(CROWD, "15", g.peer.address4)
         for event in [decider.next() for _ in range(10)]:
             g.eventually(lambda: decider.control.count("fallback_bounds") == 5, what="five past the bound")

@@ -6,8 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-from client import Client
+from client import CROWD, Client
 from daemon import SNETD, arguments
+from decider import Kernel
 from scenario import scenario
 
 # Everything is denied unless a rule says otherwise, so that an allowed call shows a rule at work.
@@ -148,12 +149,10 @@ def added_deny_rule_reaches_the_tickets_of_other_rules(g):
 @scenario(timeout=180)
 def killed_with_50_held_threads_releases_all_at_once(g):
     """SIGKILL of snetd: every held thread gets the fallback, long before the deadline."""
-    from scenarios.hold import CROWD
     daemon = g.snetd(watching("60s"))
     daemon.start()
     daemon.process.send_signal(signal.SIGSTOP)
     crowd = g.spawn_python(CROWD, "50", g.peer.address4)
-    from decider import Kernel
     with Kernel() as kernel:
         g.eventually(lambda: kernel.count("held") == 50, timeout=30, what="50 held threads")
         begin = time.monotonic()
@@ -281,7 +280,6 @@ def answers_500_programs_that_connect_at_once(g):
         loop = f"for i in $(seq 500); do nc -z -w 60 {g.peer.address4} 7007 & done; " \
                "failed=0; for job in $(jobs -p); do wait $job || failed=$((failed+1)); done; echo failed $failed"
         crowd = g.spawn("bash", "-c", loop)
-        from decider import Kernel
         with Kernel() as kernel:
             g.eventually(lambda: kernel.count("held") == 500, timeout=120, interval=0.5, what="500 held at once")
             daemon.process.send_signal(signal.SIGCONT)
