@@ -147,6 +147,19 @@ static void remote_resolve_any(struct snet_addr *remote, const struct snet_addr 
 	}
 }
 
+static bool addr_equal(const struct snet_addr *a, const struct snet_addr *b)
+{
+	return a->len == b->len && a->port == b->port && !memcmp(a->bytes, b->bytes, a->len);
+}
+
+bool snet_object_equal(const struct snet_object *a, const struct snet_object *b)
+{
+	return a->operation == b->operation && a->protocol == b->protocol &&
+	       a->family == b->family && a->type == b->type && a->number == b->number &&
+	       a->flags == b->flags && a->net == b->net && addr_equal(&a->remote, &b->remote) &&
+	       addr_equal(&a->local, &b->local);
+}
+
 static u32 call_flags(const struct sock *sk)
 {
 	const struct socket *sock = sk->sk_socket;

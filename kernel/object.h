@@ -35,6 +35,7 @@ struct snet_object {
 };
 
 enum snet_protocol snet_protocol_of(const struct sock *sk);
+bool snet_object_equal(const struct snet_object *a, const struct snet_object *b);
 void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		      enum snet_protocol protocol, const struct sock *sk,
 		      const struct sockaddr *address, int addrlen);

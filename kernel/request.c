@@ -3,8 +3,9 @@
  * The table of requests. Owns the waiting, its bounds, and that each request is completed
  * exactly once: outcome is set under table_lock, and only when it is unset.
  *
- * A request lives as long as its thread waits: the thread makes it, and takes it out of the
- * table itself before it frees it. So whoever finds it under the lock may use it there.
+ * Threads of one process that attempt the same thing at once wait for the same request: one
+ * event, one verdict. A request lives as long as a thread waits for it; the last one takes it
+ * out of the table and frees it. So whoever finds it under the lock may use it there.
  *
  * table_lock comes before the ticket table's lock. Nothing sleeps under it.
  */
@@ -16,6 +17,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 
 #include "decider.h"
 #include "message.h"
@@ -29,8 +31,9 @@ struct request {
 	struct hlist_node by_id;
 	struct hlist_node by_process;
 	u64 id;
-	struct task_struct *task;
-	struct snet_subject subject;
+	u32 waiters;
+	wait_queue_head_t wait;
+	struct snet_subject subject;	/* of the thread that was first */
 	struct snet_object object;
 	unsigned long deadline;		/* jiffies; READ_ONCE()/WRITE_ONCE() */
 	enum snet_outcome outcome;	/* the same */
@@ -40,7 +43,7 @@ static DEFINE_SPINLOCK(table_lock);
 static LIST_HEAD(requests);
 static DEFINE_HASHTABLE(by_id, 10);
 static DEFINE_HASHTABLE(by_process, 8);
-static u32 request_count;
+static u32 waiter_count;
 static u64 last_id;
 static bool closed;
 
@@ -59,12 +62,30 @@ static const enum snet_counter counter_of[SNET_OUTCOMES] = {
 	[SNET_OUTCOME_KILLED] = SNET_COUNT_KILLED,
 };
 
+static struct request *request_new(const struct snet_object *object)
+{
+	struct request *request = kzalloc(sizeof(*request), GFP_KERNEL);
+
+	if (!request)
+		return NULL;
+	init_waitqueue_head(&request->wait);
+	request->object = *object;
+	snet_subject_fill(&request->subject, object->net);
+	return request;
+}
+
+static void request_free(struct request *request)
+{
+	snet_subject_release(&request->subject);
+	kfree(request);
+}
+
 static void complete_locked(struct request *request, enum snet_outcome outcome)
 {
 	if (request->outcome != SNET_OUTCOME_NONE)
 		return;
 	WRITE_ONCE(request->outcome, outcome);
-	wake_up_process(request->task);
+	wake_up_all(&request->wait);
 }
 
 static u32 held_by_locked(const struct pid *pid)
@@ -73,8 +94,23 @@ static u32 held_by_locked(const struct pid *pid)
 	u32 count = 0;
 
 	hash_for_each_possible(by_process, request, by_process, (unsigned long)pid)
-		count += request->subject.identity.pid == pid;
+		if (request->subject.identity.pid == pid)
+			count += request->waiters;
 	return count;
+}
+
+/* The undecided request for the same thing by the same process, or NULL. */
+static struct request *twin_locked(const struct request *wanted)
+{
+	struct pid *pid = wanted->subject.identity.pid;
+	struct request *request;
+
+	hash_for_each_possible(by_process, request, by_process, (unsigned long)pid)
+		if (request->outcome == SNET_OUTCOME_NONE &&
+		    snet_identity_equal(&request->subject.identity, &wanted->subject.identity) &&
+		    snet_object_equal(&request->object, &wanted->object))
+			return request;
+	return NULL;
 }
 
 static u32 deadline_ms_for(const struct snet_object *object)
@@ -84,46 +120,74 @@ static u32 deadline_ms_for(const struct snet_object *object)
 	return READ_ONCE(snet_policy.deadline_ms);
 }
 
-/* SNET_OUTCOME_NONE when the request now waits in the table. */
-static enum snet_outcome enter(struct request *request)
+static void add_locked(struct request *request)
 {
 	struct pid *pid = request->subject.identity.pid;
-	enum snet_outcome outcome = SNET_OUTCOME_NONE;
+
+	request->id = ++last_id;
+	request->deadline = jiffies + msecs_to_jiffies(deadline_ms_for(&request->object));
+	list_add_tail(&request->node, &requests);
+	hash_add(by_id, &request->by_id, request->id);
+	hash_add(by_process, &request->by_process, (unsigned long)pid);
+}
+
+/*
+ * The request that the calling thread waits for from now on: @wanted, or one like it that
+ * waits already. NULL when it may not wait; then @outcome says why.
+ */
+static struct request *enter(struct request *wanted, enum snet_outcome *outcome)
+{
+	struct request *request = NULL;
 
 	spin_lock(&table_lock);
 	/* Under the lock: whoever drops the decider completes the table after it. */
-	if (closed || !snet_decider_portid())
-		outcome = SNET_OUTCOME_NO_DECIDER;
-	else if (request_count >= READ_ONCE(snet_policy.max_requests) ||
-		 held_by_locked(pid) >= READ_ONCE(snet_policy.max_requests_per_process))
-		outcome = SNET_OUTCOME_BOUNDS;
-	if (outcome == SNET_OUTCOME_NONE) {
-		request->id = ++last_id;
-		request->deadline = jiffies +
-				    msecs_to_jiffies(deadline_ms_for(&request->object));
-		list_add_tail(&request->node, &requests);
-		hash_add(by_id, &request->by_id, request->id);
-		hash_add(by_process, &request->by_process, (unsigned long)pid);
-		request_count++;
+	if (closed || !snet_decider_portid()) {
+		*outcome = SNET_OUTCOME_NO_DECIDER;
+	} else if (waiter_count >= READ_ONCE(snet_policy.max_requests) ||
+		   held_by_locked(wanted->subject.identity.pid) >=
+		   READ_ONCE(snet_policy.max_requests_per_process)) {
+		*outcome = SNET_OUTCOME_BOUNDS;
+	} else {
+		request = twin_locked(wanted);
+		if (!request) {
+			request = wanted;
+			add_locked(request);
+		}
+		request->waiters++;
+		waiter_count++;
 	}
 	spin_unlock(&table_lock);
-	return outcome;
+	return request;
 }
 
-static enum snet_outcome leave(struct request *request)
+/*
+ * Ends the calling thread's wait. When the request is undecided, @otherwise decides it for all
+ * who wait, unless only this thread ends. Returns how it ended for this one.
+ */
+static enum snet_outcome leave(struct request *request, enum snet_outcome otherwise)
 {
 	enum snet_outcome outcome;
+	bool last;
 
 	spin_lock(&table_lock);
-	if (request->outcome == SNET_OUTCOME_NONE)
-		request->outcome = fatal_signal_pending(current) ? SNET_OUTCOME_KILLED :
-								   SNET_OUTCOME_DEADLINE;
 	outcome = request->outcome;
-	list_del(&request->node);
-	hash_del(&request->by_id);
-	hash_del(&request->by_process);
-	request_count--;
+	if (outcome == SNET_OUTCOME_NONE) {
+		outcome = fatal_signal_pending(current) ? SNET_OUTCOME_KILLED : otherwise;
+		if (outcome != SNET_OUTCOME_KILLED)
+			complete_locked(request, outcome);
+		if (outcome == SNET_OUTCOME_DEADLINE)
+			snet_decider_missed();
+	}
+	waiter_count--;
+	last = !--request->waiters;
+	if (last) {
+		list_del(&request->node);
+		hash_del(&request->by_id);
+		hash_del(&request->by_process);
+	}
 	spin_unlock(&table_lock);
+	if (last)
+		request_free(request);
 	return outcome;
 }
 
@@ -160,43 +224,38 @@ static bool tell_decider(const struct request *request)
 /* Killable, and freezable so that a held thread doesn't keep the machine from suspending. */
 static void wait_for_outcome(struct request *request)
 {
+	DEFINE_WAIT(wait);
+
 	for (;;) {
 		long left;
 
-		set_current_state(TASK_KILLABLE | TASK_FREEZABLE);
+		prepare_to_wait(&request->wait, &wait, TASK_KILLABLE | TASK_FREEZABLE);
 		left = READ_ONCE(request->deadline) - jiffies;
 		if (READ_ONCE(request->outcome) != SNET_OUTCOME_NONE ||
 		    fatal_signal_pending(current) || left <= 0)
 			break;
 		schedule_timeout(left);
 	}
-	__set_current_state(TASK_RUNNING);
+	finish_wait(&request->wait, &wait);
 }
 
 static enum snet_outcome ask(const struct snet_object *object)
 {
 	enum snet_outcome outcome = SNET_OUTCOME_LOST;
+	struct request *wanted = request_new(object);
 	struct request *request;
 
-	request = kzalloc(sizeof(*request), GFP_KERNEL);
+	if (!wanted)
+		return outcome;
+	request = enter(wanted, &outcome);
+	if (request != wanted)
+		request_free(wanted);
 	if (!request)
 		return outcome;
-	request->task = current;
-	request->object = *object;
-	snet_subject_fill(&request->subject, object->net);
-	outcome = enter(request);
-	if (outcome == SNET_OUTCOME_NONE) {
-		bool told = tell_decider(request);
-
-		if (told)
-			wait_for_outcome(request);
-		outcome = leave(request);
-		if (!told && outcome == SNET_OUTCOME_DEADLINE)
-			outcome = SNET_OUTCOME_LOST;
-	}
-	snet_subject_release(&request->subject);
-	kfree(request);
-	return outcome;
+	if (request == wanted && !tell_decider(request))
+		return leave(request, SNET_OUTCOME_LOST);
+	wait_for_outcome(request);
+	return leave(request, SNET_OUTCOME_DEADLINE);
 }
 
 static int result_of(enum snet_outcome outcome, enum snet_operation operation)
@@ -233,8 +292,6 @@ int snet_request_hold(const struct snet_object *object)
 		outcome = SNET_OUTCOME_STALLED;
 	else
 		outcome = ask(object);
-	if (outcome == SNET_OUTCOME_DEADLINE)
-		snet_decider_missed();
 	atomic_dec(&in_flight);
 	return result_of(outcome, object->operation);
 }
@@ -288,7 +345,7 @@ int snet_request_defer(u64 id, u32 deadline_ms)
 	request = find_locked(id);
 	if (request) {
 		WRITE_ONCE(request->deadline, jiffies + msecs_to_jiffies(deadline_ms));
-		wake_up_process(request->task);
+		wake_up_all(&request->wait);
 	}
 	spin_unlock(&table_lock);
 	return request ? 0 : -ENOENT;
@@ -330,7 +387,7 @@ void snet_requests_complete_all(enum snet_outcome outcome)
 
 u32 snet_requests_count(void)
 {
-	return READ_ONCE(request_count);
+	return READ_ONCE(waiter_count);
 }
 
 /* From here on nothing is held, and what is held is released. */

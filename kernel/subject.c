@@ -66,6 +66,14 @@ void snet_identity_fill(struct snet_identity *identity, struct net *net)
 	identity_set_exe(identity, current->mm);
 }
 
+bool snet_identity_equal(const struct snet_identity *a, const struct snet_identity *b)
+{
+	return a->pid == b->pid && a->exec_id == b->exec_id && uid_eq(a->uid, b->uid) &&
+	       a->net_cookie == b->net_cookie && a->user_ns == b->user_ns &&
+	       a->cgroup_id == b->cgroup_id && a->exe_device == b->exe_device &&
+	       a->exe_inode == b->exe_inode;
+}
+
 static int identity_of_task(struct snet_identity *identity, struct task_struct *task)
 {
 	const struct cred *cred = get_task_cred(task);

@@ -44,6 +44,7 @@ struct snet_subject {
 u64 snet_cgroup_id(struct task_struct *task);
 void snet_identity_fill(struct snet_identity *identity, struct net *net);
 int snet_identity_of(struct snet_identity *identity, u32 tgid, u64 start_time, u64 exec_id);
+bool snet_identity_equal(const struct snet_identity *a, const struct snet_identity *b);
 void snet_subject_fill(struct snet_subject *subject, struct net *net);
 void snet_subject_release(struct snet_subject *subject);
 

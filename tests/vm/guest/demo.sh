@@ -4,6 +4,7 @@
 # network namespace behind a veth pair, where a web server answers at 10.77.0.2. Every line
 # behind a `#` prompt is a command that is run as it stands; a step that goes otherwise than it
 # should ends the demo with an error.
+# shellcheck disable=SC2016 # commands are texts here, and expand when they are run
 set -u -o pipefail
 PEER=http://10.77.0.2:8080/
 
@@ -69,7 +70,8 @@ run 0 'snet-tool log'
 
 kill %+ 2>/dev/null
 pkill -TERM snetd
-exec {VISITOR[1]}>&-
+end=${VISITOR[1]}
+exec {end}>&-
 wait
 rmmod snet || exit 1
 say "The module is unloaded; the machine is as it was."

@@ -202,11 +202,30 @@ def too_many_held_calls_get_the_fallback(g):
     with Decider(deadline=30000) as decider:
         decider.control.command(uapi.CMD_POLICY_SET, policy(max_requests_per_process=10))
         crowd = g.spawn_python(CROWD, "15", g.peer.address4)
-        for event in [decider.next() for _ in range(10)]:
-            g.eventually(lambda: decider.control.count("fallback_bounds") == 5, what="five past the bound")
-            decider.allow(event)
+        event = decider.next()
+        g.eventually(lambda: decider.control.count("fallback_bounds") == 5, what="five past the bound")
+        decider.allow(event)
         g.assert_equal(crowd.ended(20), 0)
         g.assert_equal(sorted(crowd.output().split()), ["10", "5", "EACCES", "ok"])
+
+
+@scenario
+def identical_calls_of_a_process_share_one_event(g):
+    """Ten threads that attempt the same are one request: one event, one verdict for all. Another address, or another
+    process, is another one."""
+    with Decider(deadline=30000) as decider:
+        crowds = [g.spawn_python(CROWD, "10", address) for address in (g.peer.address4, g.peer.address4, g.peer.other4)]
+        g.eventually(lambda: decider.control.count("held") == 30, timeout=30, what="thirty threads held")
+        events = [decider.next() for _ in crowds]
+        g.assert_equal(len({(event.tgid, event.remote) for event in events}), 3)
+        g.assert_true(decider.nothing(), "no more events than requests")
+        g.assert_equal(len(decider.control.requests()), 3)
+        for event in events:
+            decider.verdict(event, uapi.VERDICT_ALLOW if event.tgid == crowds[0].pid else uapi.VERDICT_DENY)
+        for crowd, outcome in zip(crowds, ("ok 10", "EACCES 10", "EACCES 10")):
+            g.assert_equal(crowd.ended(20), 0)
+            g.assert_equal(crowd.output().strip(), outcome)
+        g.assert_equal(decider.control.count("held"), 0)
 
 
 @scenario(timeout=90)
