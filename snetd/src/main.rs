@@ -1,3 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Not written yet.
-fn main() {}
+//! snetd: decides, from rules, the calls that the kernel module holds.
+
+mod answers;
+mod args;
+mod background;
+mod compiled;
+mod config;
+mod control;
+mod daemon;
+mod decider;
+mod journal;
+mod logging;
+mod policy_control;
+mod privileges;
+mod problems;
+mod resolve;
+mod service;
+mod start;
+mod store;
+mod tickets;
+mod watchers;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    start::main()
+}

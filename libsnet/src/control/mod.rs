@@ -4,6 +4,8 @@
 //! Owns the shapes of calls and replies and the framing limits, not the socket. Varlink is
 //! JSON objects with a NUL byte behind each; see `docs/adr/0003-control-protocol.md`.
 
+#[cfg(test)]
+mod description;
 mod messages;
 mod records;
 

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Answers the calls of the control socket from the parts of the daemon.
+//!
+//! Owns no state of its own. Must not know the wire: that is `control`'s.
+
+use std::sync::Arc;
+
+use libsnet::client::Client;
+use libsnet::control::{
+    Call, DaemonStatus, ErrorReply, Explanation, KernelStatus, Reply, RuleRecord, StatusReply,
+};
+use libsnet::policy::{Program, Rule, RuleSpec};
+use libsnet::types::{Exe, Object, ProcessKey, RuleId, Subject, TicketId};
+use libsnet::uapi::ABI_VERSION;
+
+use crate::control::{Controller, Decisions};
+use crate::decider::{Counters, Decider, LinkState};
+use crate::journal::now;
+use crate::policy_control::{PolicyControl, failed};
+use crate::problems::Problems;
+use crate::store::{Change, LogQuery, Store};
+use crate::watchers::Watchers;
+use crate::{resolve, tickets};
+
+/// Entries that one call of `Log` gives at most.
+const LOG_LIMIT: u32 = 10_000;
+
+/// What answers are made of.
+pub(crate) struct Answers {
+    pub(crate) store: Store,
+    pub(crate) policy: Arc<PolicyControl>,
+    pub(crate) decider: Decider,
+    pub(crate) watchers: Arc<Watchers>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) problems: Arc<Problems>,
+    pub(crate) started_at: i64,
+}
+
+type Answer = Result<Reply, ErrorReply>;
+
+impl Controller for Answers {
+    async fn call(&self, uid: u32, call: Call) -> Answer {
+        match call {
+            Call::Status {} => self.status().await,
+            Call::ListRules {} => self.list_rules().await,
+            Call::ShowRule { id } => self.show_rule(id).await,
+            Call::AddRule { rule } => self.add_rule(rule, uid).await,
+            Call::DeleteRule { id } => self.change(Change::Delete(id)).await,
+            Call::EnableRule { id, enabled } => self.change(Change::Enable(id, enabled)).await,
+            Call::Test { program, uid, object } => self.test(program, uid, object).await,
+            Call::ListTickets {} => self.list_tickets().await,
+            Call::RevokeTickets { id, tgid } => revoke_tickets(id, tgid).await,
+            Call::Log { limit, before, verdict } => {
+                self.log(LogQuery { limit: limit.min(LOG_LIMIT), before, verdict }).await
+            }
+            other => Err(ErrorReply::MethodNotFound { method: format!("{other:?}") }),
+        }
+    }
+
+    fn watch(&self) -> Decisions {
+        self.watchers.watch()
+    }
+}
+
+impl Answers {
+    async fn status(&self) -> Answer {
+        let current = self.policy.current().await;
+        let daemon = DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.started_at,
+            rules: current.rules() as u64,
+            generation: current.generation,
+            decided: self.counters.decided(),
+            journal_dropped: self.counters.dropped(),
+            problem: self.problems.all(),
+        };
+        Ok(Reply::Status(Box::new(StatusReply { daemon, kernel: self.kernel_status().await })))
+    }
+
+    async fn kernel_status(&self) -> Option<KernelStatus> {
+        if !matches!(*self.decider.state().borrow(), LinkState::Registered(_)) {
+            return None;
+        }
+        let stats = Client::connect().await.ok()?.stats().await.ok()?;
+        // Registering fails with a module that speaks another version.
+        Some(KernelStatus { abi_version: ABI_VERSION, stats })
+    }
+
+    async fn list_rules(&self) -> Answer {
+        let records = self.store.rules().await;
+        let records = records.map_err(|error| failed(&error, "listing the rules failed"))?;
+        let current = self.policy.current().await;
+        let mut rules: Vec<(Rule, RuleRecord)> = records
+            .into_iter()
+            .map(|mut record| {
+                record.resolved = current.resolved(&record.spec.program);
+                (Rule { id: record.id, spec: record.spec.clone() }, record)
+            })
+            .collect();
+        rules.sort_by(|(one, _), (other, _)| one.precedence(other));
+        Ok(Reply::Rules { rules: rules.into_iter().map(|(_, record)| record).collect() })
+    }
+
+    async fn show_rule(&self, id: RuleId) -> Answer {
+        let found = self.store.rule(id).await;
+        let found = found.map_err(|error| failed(&error, &format!("showing rule {id} failed")))?;
+        let Some(mut rule) = found else {
+            return Err(ErrorReply::NotFound { kind: "rule".to_owned(), id: id.0 });
+        };
+        rule.resolved = self.policy.current().await.resolved(&rule.spec.program);
+        Ok(Reply::Rule { rule: Box::new(rule) })
+    }
+
+    async fn add_rule(&self, spec: RuleSpec, by: u32) -> Answer {
+        spec.check().map_err(|error| ErrorReply::InvalidRule { reason: error.to_string() })?;
+        self.change(Change::Add { spec, by, at: now() }).await
+    }
+
+    async fn change(&self, change: Change) -> Answer {
+        let changed = self.policy.change(change).await?;
+        Ok(Reply::Changed {
+            changed: Box::new(changed.rule),
+            revoked: changed.revoked,
+            notes: changed.notes,
+        })
+    }
+
+    async fn test(&self, program: Program, uid: u32, object: Object) -> Answer {
+        let tried = format!("testing {program} failed");
+        let before = self.policy.current().await.inputs();
+        let wanted = program.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let candidates = resolve::candidates(&wanted, &before.search_path);
+            candidates.into_iter().find(|candidate| candidate.identity.is_some())
+        });
+        let found = looked.await.map_err(|error| failed(&error.into(), &tried))?;
+        let exe = found.and_then(|file| {
+            let identity = file.identity?;
+            Some(Exe { path: file.path, device: identity.device, inode: identity.inode })
+        });
+        let exe = match (program, exe) {
+            (Program::Any, _) => {
+                let parameter = "program: 'any' is no program that makes calls".to_owned();
+                return Err(ErrorReply::InvalidParameter { parameter });
+            }
+            (program, None) => {
+                let reason = format!("{tried}: {program} isn't installed");
+                return Err(ErrorReply::Failed { reason });
+            }
+            (_, Some(exe)) => exe,
+        };
+        let looked = self.policy.look_at(&exe.path).await;
+        looked.map_err(|error| failed(&error, &tried))?;
+        let current = self.policy.current().await;
+        let subject = imagined(exe, uid, current.inputs().host.user_ns);
+        let explanation: Explanation = current.policy.explain(&subject, &object);
+        Ok(Reply::Explained { explanation: Box::new(explanation) })
+    }
+
+    async fn list_tickets(&self) -> Answer {
+        let listed = tickets::list(&self.decider).await;
+        let tickets = listed.map_err(|error| failed(&error, "listing the tickets failed"))?;
+        Ok(Reply::Tickets { tickets })
+    }
+
+    async fn log(&self, query: LogQuery) -> Answer {
+        let entries = self.store.log(query).await;
+        let entries = entries.map_err(|error| failed(&error, "reading the journal failed"))?;
+        Ok(Reply::Journal { entries })
+    }
+}
+
+async fn revoke_tickets(id: Option<TicketId>, tgid: Option<u32>) -> Answer {
+    let revoked = tickets::revoke(id, tgid).await;
+    match (revoked.map_err(|error| failed(&error, "revoking tickets failed"))?, id) {
+        (Some(revoked), _) => Ok(Reply::Revoked { revoked }),
+        (None, id) => {
+            let id = id.map_or(0, |id| id.0);
+            Err(ErrorReply::NotFound { kind: "ticket".to_owned(), id })
+        }
+    }
+}
+
+/// A process of this machine that runs the program.
+fn imagined(exe: Exe, uid: u32, user_ns: u32) -> Subject {
+    Subject {
+        process: ProcessKey { tgid: 0, start_time: 0, exec_id: 0 },
+        tid: 0,
+        uid,
+        gid: 0,
+        login_uid: None,
+        comm: String::new(),
+        exe: Some(exe),
+        parent_tgid: 0,
+        cgroup_id: 0,
+        net_ns: 0,
+        mnt_ns: 0,
+        pid_ns: 0,
+        user_ns,
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A policy together with what it was made of.
+//!
+//! Owns how rules, programs and configuration become a policy. Looks at the file system, so
+//! that it is made on a blocking thread.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use libsnet::control::RuleRecord;
+use libsnet::policy::{Candidate, Host, Policy, Program, ProgramTable, Rule};
+use libsnet::types::Fallbacks;
+
+use crate::config::Config;
+use crate::resolve;
+
+/// What a policy depends on beside the rules.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Inputs {
+    /// Where names of programs are looked up.
+    pub(crate) search_path: Vec<PathBuf>,
+    /// What applies when no rule matches.
+    pub(crate) fallbacks: Fallbacks,
+    /// Where paths mean what they mean here.
+    pub(crate) host: Host,
+}
+
+impl Inputs {
+    /// Those of a configuration.
+    pub(crate) fn of(config: &Config) -> Result<Self> {
+        let user_ns = std::fs::metadata("/proc/self/ns/user")
+            .context("can't tell the user namespace: is /proc mounted?")?;
+        // Device and inode tell the host's files from a container's; a mount namespace
+        // doesn't, since a sandboxed service runs the host's files in one of its own.
+        let host = Host { mnt_ns: None, user_ns: u32::try_from(user_ns.ino())? };
+        let (search_path, fallbacks) = (config.search_path(), config.fallback.complete());
+        Ok(Self { search_path, fallbacks, host })
+    }
+}
+
+/// A policy and what it was made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Compiled {
+    /// The policy.
+    pub(crate) policy: Arc<Policy>,
+    /// Grows with every policy.
+    pub(crate) generation: u64,
+    rules: Arc<Vec<Rule>>,
+    table: ProgramTable,
+    inputs: Arc<Inputs>,
+}
+
+impl Compiled {
+    /// Looks at the programs of the rules and compiles. Blocks.
+    pub(crate) fn new(records: Vec<RuleRecord>, inputs: Arc<Inputs>, generation: u64) -> Self {
+        let rules = records.into_iter().map(|record| Rule { id: record.id, spec: record.spec });
+        let rules: Arc<Vec<Rule>> = Arc::new(rules.collect());
+        let table = resolve::table(&rules, &inputs.search_path);
+        Self::with_table(rules, table, inputs, generation)
+    }
+
+    fn with_table(
+        rules: Arc<Vec<Rule>>,
+        table: ProgramTable,
+        inputs: Arc<Inputs>,
+        generation: u64,
+    ) -> Self {
+        let fallbacks = inputs.fallbacks.clone();
+        let policy = Policy::compile(Vec::clone(&rules), &table, inputs.host, fallbacks);
+        Self { policy: Arc::new(policy), generation, rules, table, inputs }
+    }
+
+    /// The same rules with the programs as they are now, or nothing when none has changed.
+    /// Blocks.
+    pub(crate) fn refreshed(&self) -> Option<Self> {
+        let table = resolve::table(&self.rules, &self.inputs.search_path);
+        (table != self.table).then(|| {
+            let (rules, inputs) = (Arc::clone(&self.rules), Arc::clone(&self.inputs));
+            Self::with_table(rules, table, inputs, self.generation + 1)
+        })
+    }
+
+    /// The programs that may be the file at this path.
+    pub(crate) fn programs_at(&self, path: &Path) -> Vec<Program> {
+        self.table.at(path).cloned().collect()
+    }
+
+    /// The same rules with some programs as they were found, or nothing when none of them
+    /// has changed. Takes as long as compiling, but doesn't look at files.
+    pub(crate) fn with_programs(&self, found: Vec<(Program, Vec<Candidate>)>) -> Option<Self> {
+        let mut table = self.table.clone();
+        let mut changed = false;
+        for (program, candidates) in found {
+            // A program that no rule names any more isn't missed.
+            let known = table.get(&program).is_some();
+            changed |= known && table.set(program, candidates);
+        }
+        changed.then(|| {
+            let (rules, inputs) = (Arc::clone(&self.rules), Arc::clone(&self.inputs));
+            Self::with_table(rules, table, inputs, self.generation + 1)
+        })
+    }
+
+    /// Beside the rules.
+    pub(crate) fn inputs(&self) -> Arc<Inputs> {
+        Arc::clone(&self.inputs)
+    }
+
+    /// Rules, enabled or not.
+    pub(crate) fn rules(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// The file that the program of a rule means, when it means a single existing one.
+    pub(crate) fn resolved(&self, program: &Program) -> Option<String> {
+        let candidates = self.table.get(program)?;
+        let mut files = candidates.iter().filter(|candidate| candidate.identity.is_some());
+        match (files.next(), files.next()) {
+            (Some(file), None) => Some(file.path.to_string_lossy().into_owned()),
+            _ => None,
+        }
+    }
+}

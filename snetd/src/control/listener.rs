@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The listening socket: accepts connections within bounds.
+//!
+//! Hands each connection to a [`Session`]; must not read from it. How the socket comes to
+//! its place is `socket`'s.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::Flock;
+use tokio::net::{UnixListener, UnixStream};
+
+use super::Controller;
+use super::places::{Bounds, Places};
+use super::role::{Access, Peer};
+use super::session::Session;
+use super::socket::{bind_in_private, lock, prepare_directory};
+
+/// The control socket. Its file goes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+    access: Arc<Access>,
+    bounds: Bounds,
+    /// Tells other daemons that this one lives.
+    _lock: Flock<File>,
+}
+
+impl Listener {
+    /// Makes the socket. Fails when another daemon serves it.
+    pub(crate) fn bind(path: &Path, access: Access, bounds: Bounds) -> Result<Self> {
+        let Some(directory) = path.parent() else { bail!("{} names no socket", path.display()) };
+        prepare_directory(directory, &access)?;
+        let lock = lock(path)?;
+        let socket = bind_in_private(path, directory, &access)
+            .with_context(|| format!("can't make the control socket {}", path.display()))?;
+        let access = Arc::new(access);
+        Ok(Self { socket, path: path.to_owned(), access, bounds, _lock: lock })
+    }
+
+    /// Accepts connections for ever.
+    pub(crate) async fn serve<C: Controller>(&self, controller: Arc<C>) {
+        let places = Arc::new(Places::default());
+        loop {
+            match self.socket.accept().await {
+                Ok((stream, _)) => self.begin(stream, &controller, &places),
+                Err(error) => {
+                    tracing::warn!("accepting a control connection failed: {error}");
+                    // Out of file descriptors, say: trying again at once would only spin.
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+
+    fn begin<C: Controller>(&self, stream: UnixStream, controller: &Arc<C>, places: &Arc<Places>) {
+        let peer = match stream.peer_cred() {
+            Ok(credentials) => Peer { uid: credentials.uid(), gid: credentials.gid() },
+            Err(error) => {
+                tracing::warn!("a control connection without credentials is refused: {error}");
+                return;
+            }
+        };
+        let Some(place) = Places::take(places, peer.uid, self.bounds) else {
+            tracing::debug!("uid {} has too many control connections: one refused", peer.uid);
+            return;
+        };
+        let session = Session::new(stream, peer, Arc::clone(&self.access), Arc::clone(controller));
+        tokio::spawn(async move {
+            session.run().await;
+            drop(place);
+        });
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let path = self.path.display();
+                tracing::warn!("can't remove the control socket {path}: {error}");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    const BOUNDS: Bounds = Bounds { total: 3, per_user: 2 };
+
+    fn bind(path: &Path) -> Result<Listener> {
+        Listener::bind(path, Access::of_group(""), BOUNDS)
+    }
+
+    #[tokio::test]
+    async fn the_socket_and_its_directory_are_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/snetd.sock");
+        let listener = bind(&path).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().mode() & 0o777;
+        assert_eq!(mode(path.parent().unwrap()), 0o750);
+        assert_eq!(mode(&path), 0o600);
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_second_daemon_is_refused_and_the_first_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("snetd.sock");
+        let first = bind(&path).unwrap();
+        let error = bind(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        UnixStream::connect(&path).await.unwrap();
+        drop(first);
+        bind(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_socket_of_a_dead_daemon_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("snetd.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        fs::create_dir(dir.path().join(".snetd.new")).unwrap();
+        let _listener = bind(&path).unwrap();
+        UnixStream::connect(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_directory_where_others_may_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();
+        let error = bind(&dir.path().join("snetd.sock")).unwrap_err().to_string();
+        assert!(error.contains("others can write"), "{error}");
+    }
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The decision itself: event in, verdict and ticket out. No I/O, no lock, no waiting.
+//!
+//! Owns the policy in force, the numbers of tickets, and what was issued to whom. Sending
+//! the answer is `duty`'s.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use libsnet::control::Decision;
+use libsnet::policy::{Freshness, Outcome, Policy};
+use libsnet::types::{Event, RequestId, Subject, Ticket, TicketId};
+
+use super::memory::{Issued, Seen};
+
+/// What came of an event.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Step {
+    /// It is decided.
+    Answer(Decision, Option<Ticket>),
+    /// The file of the program may have been replaced: somebody has to look at it.
+    LookAgain,
+}
+
+/// Decides events.
+#[derive(Debug)]
+pub(super) struct Engine {
+    policy: Arc<Policy>,
+    generation: u64,
+    /// How long tickets count; `None` until their process exits.
+    lifetime: Option<Duration>,
+    next_ticket: u64,
+    issued: Issued,
+    seen: Seen,
+}
+
+impl Engine {
+    /// An engine that remembers the subjects of so many tickets.
+    pub(super) fn new(
+        policy: Arc<Policy>,
+        generation: u64,
+        lifetime: Option<Duration>,
+        tickets: usize,
+    ) -> Self {
+        Self {
+            policy,
+            generation,
+            lifetime,
+            next_ticket: first_ticket(),
+            issued: Issued::with_room_for(tickets),
+            seen: Seen::default(),
+        }
+    }
+
+    /// Replaces the policy, and gives the old one back for somebody with time to free it.
+    /// Policies that were overtaken by a later one are given back as well.
+    pub(super) fn adopt(&mut self, policy: Arc<Policy>, generation: u64) -> Arc<Policy> {
+        if generation <= self.generation {
+            return policy;
+        }
+        self.generation = generation;
+        std::mem::replace(&mut self.policy, policy)
+    }
+
+    /// Gives new tickets this lifetime.
+    pub(super) fn set_lifetime(&mut self, lifetime: Option<Duration>) {
+        self.lifetime = lifetime;
+    }
+
+    /// Begins anew with a kernel module, in which these tickets live from before: numbers of
+    /// requests start over, those of tickets go on above.
+    pub(super) fn meet_kernel(&mut self, tickets: impl Iterator<Item = TicketId>) {
+        let highest = tickets.map(|id| id.0).max().unwrap_or(0);
+        self.next_ticket = self.next_ticket.max(highest.saturating_add(1));
+        self.seen = Seen::default();
+    }
+
+    /// Is this the first time that the request is seen?
+    pub(super) fn first_sight(&mut self, request: RequestId) -> bool {
+        self.seen.note(request)
+    }
+
+    /// Decides an event whose program was looked at when `looked_at` was the generation of
+    /// the policy, if ever.
+    pub(super) fn decide(&mut self, event: &Event, looked_at: Option<u64>) -> Step {
+        // What was looked at for a policy that is gone says nothing about this one's table.
+        let freshness = match looked_at {
+            Some(generation) if generation == self.generation => Freshness::Fresh,
+            _ => Freshness::Unsure,
+        };
+        match self.policy.decide(&event.subject, &event.object, freshness) {
+            Outcome::Stale => Step::LookAgain,
+            Outcome::Decided { decision, ticket } => {
+                let ticket = ticket.map(|scope| Ticket {
+                    id: self.take_ticket_id(),
+                    scope,
+                    verdict: decision.verdict,
+                    lifetime: self.lifetime,
+                    rule: decision.rule,
+                });
+                Step::Answer(decision, ticket)
+            }
+        }
+    }
+
+    /// Remembers to whom a ticket was issued.
+    pub(super) fn remember(&mut self, ticket: TicketId, subject: &Arc<Subject>) {
+        self.issued.push(ticket, Arc::clone(subject));
+    }
+
+    /// To whom it was issued, unless that was too many tickets ago.
+    pub(super) fn subject_of(&self, ticket: TicketId) -> Option<Arc<Subject>> {
+        self.issued.get(ticket).cloned()
+    }
+
+    fn take_ticket_id(&mut self) -> TicketId {
+        let id = self.next_ticket;
+        self.next_ticket = id.wrapping_add(1).max(1);
+        TicketId(id)
+    }
+}
+
+/// Where numbers of tickets begin: grows from one start to the next, leaves room for a
+/// million tickets for each second between, and is exact in JSON.
+fn first_ticket() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (now.as_secs() << 20).max(1)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use libsnet::policy::{Candidate, Host, Identity, Program, ProgramTable, Rule};
+    use libsnet::types::{Exe, Fallbacks, ProcessKey, RuleId, Verdict};
+
+    const HOST: Host = Host { mnt_ns: None, user_ns: 1 };
+
+    pub(crate) fn event(request: u64, exe: &str, inode: u64) -> Event {
+        Event {
+            request: RequestId(request),
+            subject: Subject {
+                process: ProcessKey { tgid: 7, start_time: 1, exec_id: 1 },
+                tid: 7,
+                uid: 0,
+                gid: 0,
+                login_uid: None,
+                comm: "x".into(),
+                exe: Some(Exe { path: exe.into(), device: 1, inode }),
+                parent_tgid: 1,
+                cgroup_id: 1,
+                net_ns: 1,
+                mnt_ns: 1,
+                pid_ns: 1,
+                user_ns: 1,
+            },
+            object: serde_json::from_value(serde_json::json!({
+                "operation": "connect", "protocol": "tcp", "family": 2, "kind": 1, "number": 6,
+                "remote": "192.0.2.1:443", "local": "0.0.0.0:0", "flags": 0,
+            }))
+            .unwrap(),
+            deadline: Duration::from_secs(2),
+        }
+    }
+
+    /// Denies the program at /bin/x, which is the file with this inode.
+    fn policy(inode: u64) -> Arc<Policy> {
+        let program: Program = "/bin/x".parse().unwrap();
+        let rule = Rule {
+            id: RuleId(1),
+            spec: serde_json::from_value(serde_json::json!({
+                "action": "deny", "program": "/bin/x",
+                "scope": { "operations": "connect", "protocols": "tcp" },
+            }))
+            .unwrap(),
+        };
+        let mut table = ProgramTable::new();
+        let identity = Some(Identity { device: 1, inode });
+        table.set(program, vec![Candidate { path: "/bin/x".into(), identity }]);
+        Arc::new(Policy::compile(vec![rule], &table, HOST, Fallbacks::new()))
+    }
+
+    fn engine(inode: u64) -> Engine {
+        Engine::new(policy(inode), 1, Some(Duration::from_secs(60)), 2)
+    }
+
+    fn verdict(step: Step) -> Verdict {
+        match step {
+            Step::Answer(decision, _) => decision.verdict,
+            Step::LookAgain => panic!("stale"),
+        }
+    }
+
+    #[test]
+    fn a_rule_gives_a_ticket_and_the_fallback_does_not() {
+        let mut engine = engine(5);
+        let Step::Answer(decision, Some(ticket)) = engine.decide(&event(1, "/bin/x", 5), None)
+        else {
+            panic!("no ticket");
+        };
+        assert_eq!((decision.verdict, ticket.verdict), (Verdict::Deny, Verdict::Deny));
+        assert_eq!(ticket.lifetime, Some(Duration::from_secs(60)));
+        assert_eq!(ticket.rule, Some(RuleId(1)));
+        assert!(matches!(
+            engine.decide(&event(2, "/bin/y", 5), None),
+            Step::Answer(decision, None) if decision.verdict == Verdict::Allow
+        ));
+    }
+
+    #[test]
+    fn a_replaced_file_is_looked_at_before_it_is_decided() {
+        let mut engine = engine(5);
+        let event = event(1, "/bin/x", 6);
+        assert!(matches!(engine.decide(&event, None), Step::LookAgain));
+        // Looked at, and the file there is another one still: a chroot, say.
+        assert_eq!(verdict(engine.decide(&event, Some(1))), Verdict::Allow);
+        // Looked at for a policy that isn't in force.
+        assert!(matches!(engine.decide(&event, Some(2)), Step::LookAgain));
+        engine.adopt(policy(6), 2);
+        assert_eq!(verdict(engine.decide(&event, Some(2))), Verdict::Deny);
+    }
+
+    #[test]
+    fn an_overtaken_policy_is_given_back() {
+        let mut engine = engine(5);
+        let late = policy(6);
+        assert!(Arc::ptr_eq(&engine.adopt(Arc::clone(&late), 1), &late));
+        assert!(!Arc::ptr_eq(&engine.adopt(Arc::clone(&late), 2), &late));
+    }
+
+    #[test]
+    fn numbers_of_tickets_never_come_again() {
+        let mut engine = engine(5);
+        let first = engine.next_ticket;
+        assert!(first > 1 << 50 && first < 1 << 53);
+        engine.meet_kernel([TicketId(first + 10), TicketId(3)].into_iter());
+        assert_eq!(engine.take_ticket_id(), TicketId(first + 11));
+        engine.meet_kernel(std::iter::empty());
+        assert_eq!(engine.take_ticket_id(), TicketId(first + 12));
+    }
+
+    #[test]
+    fn a_request_is_new_once_until_the_module_is_another_one() {
+        let mut engine = engine(5);
+        assert!(engine.first_sight(RequestId(0)));
+        assert!(!engine.first_sight(RequestId(0)));
+        assert!(engine.first_sight(RequestId(1)));
+        engine.meet_kernel(std::iter::empty());
+        assert!(engine.first_sight(RequestId(1)));
+    }
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A change of the policy, from the database to the last revoked ticket.
+//!
+//! Owns the order: store, compile, commit, put into force, revoke, acknowledge. A change
+//! that fails before its commit never was; one that fails after it says so. Hands policies
+//! to the decider and must not be called from it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use libsnet::control::{ErrorReply, RuleRecord};
+use libsnet::policy::{Candidate, Program};
+use libsnet::types::RuleId;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::compiled::{Compiled, Inputs};
+use crate::decider::{Decider, LinkState};
+use crate::problems::{Part, Problems};
+use crate::store::{Change, Store};
+use crate::{resolve, tickets};
+
+/// Changes the policy, one change at a time.
+pub(crate) struct PolicyControl {
+    store: Store,
+    decider: Decider,
+    problems: Arc<Problems>,
+    /// Held from the beginning of a change until its tickets are revoked, so that changes
+    /// don't overlap. Taken before `current`.
+    changes: Mutex<()>,
+    /// What is in force. Held while the next policy is made and put into force.
+    current: Mutex<Compiled>,
+}
+
+/// A change that was made.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    /// The rule as it is now, or was before it was deleted.
+    pub(crate) rule: RuleRecord,
+    /// Tickets that were revoked.
+    pub(crate) revoked: u64,
+    /// What the caller should know.
+    pub(crate) notes: Vec<String>,
+}
+
+impl PolicyControl {
+    /// Begins with the policy that the decider was started with.
+    pub(crate) fn new(
+        store: Store,
+        decider: Decider,
+        problems: Arc<Problems>,
+        first: Compiled,
+    ) -> Self {
+        let (changes, current) = (Mutex::new(()), Mutex::new(first));
+        Self { store, decider, problems, changes, current }
+    }
+
+    /// Changes one rule. When this returns, the change is stored, in force, and no ticket
+    /// contradicts it.
+    pub(crate) async fn change(&self, change: Change) -> Result<Changed, ErrorReply> {
+        let _one = self.changes.lock().await;
+        let wanted = describe(&change);
+        let mut writer = self.store.writer().await;
+        let nothing = |error| failed(&error, &format!("{wanted} failed, nothing was changed"));
+        let mut transaction = writer.begin_change().await.map_err(nothing)?;
+        let Some(mut rule) = transaction.apply(&change).await.map_err(nothing)? else {
+            return Err(not_found(&change));
+        };
+        let rules = transaction.rules().await.map_err(nothing)?;
+        let current = self.current.lock().await;
+        let inputs = current.inputs();
+        let (next, notes) = compile(rules, &current, inputs, &change).await.map_err(nothing)?;
+        rule.resolved = next.resolved(&rule.spec.program);
+        transaction.commit().await.map_err(nothing)?;
+        drop(writer);
+        let stored = format!("{wanted}: it is stored, but not all of it is in force");
+        let revoked = self.enforce(current, next).await;
+        let (revoked, more) = revoked.map_err(|error| failed(&error, &stored))?;
+        Ok(Changed { rule, revoked, notes: notes.into_iter().chain(more).collect() })
+    }
+
+    /// Reads the rules again, as somebody may have edited them, and follows `inputs`. On an
+    /// error the policy in force stays.
+    pub(crate) async fn reload(&self, inputs: Inputs) -> Result<()> {
+        let _one = self.changes.lock().await;
+        let rules = self.store.rules().await?;
+        let current = self.current.lock().await;
+        let generation = current.generation + 1;
+        let next = blocking(move || Compiled::new(rules, Arc::new(inputs), generation)).await?;
+        self.enforce(current, next).await.map(drop)
+    }
+
+    /// Looks at all programs again: a link may lead to another file by now.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        let _one = self.changes.lock().await;
+        let before = self.current.lock().await.clone();
+        let generation = before.generation;
+        let Some(next) = blocking(move || before.refreshed()).await? else {
+            return Ok(());
+        };
+        let current = self.current.lock().await;
+        if current.generation != generation {
+            // An event made somebody look meanwhile; the next turn looks again.
+            return Ok(());
+        }
+        tracing::info!("programs of rules were replaced: the policy follows");
+        self.enforce(current, next).await.map(drop)
+    }
+
+    /// Looks again at the programs that may be the file at this path; gives the generation
+    /// of the policy for which that was done. No ticket contradicts the new policy: the
+    /// decider issues none that a program still to be looked at might decide otherwise.
+    pub(crate) async fn look_at(&self, path: &Path) -> Result<u64> {
+        let (programs, inputs) = {
+            let current = self.current.lock().await;
+            (current.programs_at(path), current.inputs())
+        };
+        let found: Vec<(Program, Vec<Candidate>)> = blocking(move || {
+            let look = |program: Program| {
+                let candidates = resolve::candidates(&program, &inputs.search_path);
+                (program, candidates)
+            };
+            programs.into_iter().map(look).collect()
+        })
+        .await?;
+        let mut current = self.current.lock().await;
+        let before = current.clone();
+        if let Some(next) = blocking(move || before.with_programs(found)).await? {
+            self.adopt(&mut current, next).await?;
+        }
+        Ok(current.generation)
+    }
+
+    /// Revokes what a policy before this one, or a daemon before this one, left in the
+    /// kernel.
+    pub(crate) async fn reconcile(&self) -> Result<u64> {
+        let _one = self.changes.lock().await;
+        let policy = Arc::clone(&self.current.lock().await.policy);
+        Ok(tickets::revoke_all_but(policy, &self.decider).await?.count)
+    }
+
+    /// What is in force now.
+    pub(crate) async fn current(&self) -> Compiled {
+        self.current.lock().await.clone()
+    }
+
+    /// Waits until no change is under way, and lets none begin while the guard lives.
+    pub(crate) async fn quiesce(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().await
+    }
+
+    /// Puts a policy into force and revokes the tickets that it would not issue.
+    async fn enforce(
+        &self,
+        mut current: MutexGuard<'_, Compiled>,
+        next: Compiled,
+    ) -> Result<(u64, Option<String>)> {
+        self.adopt(&mut current, next).await?;
+        let policy = Arc::clone(&current.policy);
+        // Events whose program must be looked at needn't wait for the tickets.
+        drop(current);
+        if !matches!(*self.decider.state().borrow(), LinkState::Registered(_)) {
+            // There are none, or they are somebody else's until this daemon registers.
+            return Ok((0, None));
+        }
+        match tickets::revoke_all_but(policy, &self.decider).await {
+            Ok(revoked) => {
+                self.problems.clear(Part::Tickets);
+                let note = "the tickets couldn't be sorted: all of them were revoked";
+                Ok((revoked.count, revoked.all.then(|| note.to_owned())))
+            }
+            Err(error) => {
+                let error = error.context(
+                    "the new policy decides new calls, but the kernel may still hold tickets of \
+                     the old one: try `snet-tool tickets revoke`",
+                );
+                self.problems.set(Part::Tickets, format!("{error:#}"));
+                Err(error)
+            }
+        }
+    }
+
+    async fn adopt(&self, current: &mut Compiled, next: Compiled) -> Result<()> {
+        self.decider.adopt(Arc::clone(&next.policy), next.generation).await?;
+        *current = next;
+        Ok(())
+    }
+}
+
+async fn compile(
+    rules: Vec<RuleRecord>,
+    current: &Compiled,
+    inputs: Arc<Inputs>,
+    change: &Change,
+) -> Result<(Compiled, Vec<String>)> {
+    let generation = current.generation + 1;
+    let noted = match change {
+        Change::Add { spec, .. } => Some(spec.program.clone()),
+        Change::Enable(id, true) => {
+            rules.iter().find(|rule| rule.id == *id).map(|rule| rule.spec.program.clone())
+        }
+        Change::Enable(_, false) | Change::Delete(_) => None,
+    };
+    blocking(move || {
+        let notes = noted.map(|program| {
+            resolve::notes(&program, &resolve::candidates(&program, &inputs.search_path))
+        });
+        (Compiled::new(rules, inputs, generation), notes.unwrap_or_default())
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.context("a worker thread failed")
+}
+
+fn describe(change: &Change) -> String {
+    match change {
+        Change::Add { .. } => "adding the rule".to_owned(),
+        Change::Delete(id) => format!("deleting rule {id}"),
+        Change::Enable(id, true) => format!("enabling rule {id}"),
+        Change::Enable(id, false) => format!("disabling rule {id}"),
+    }
+}
+
+fn not_found(change: &Change) -> ErrorReply {
+    match change {
+        Change::Delete(RuleId(id)) | Change::Enable(RuleId(id), _) => {
+            ErrorReply::NotFound { kind: "rule".to_owned(), id: *id }
+        }
+        Change::Add { .. } => failed(&anyhow!("it is gone at once"), "adding the rule failed"),
+    }
+}
+
+/// The reply for a failure: what was tried, and each cause behind it.
+pub(crate) fn failed(error: &anyhow::Error, tried: &str) -> ErrorReply {
+    ErrorReply::Failed { reason: format!("{tried}: {error:#}") }
+}

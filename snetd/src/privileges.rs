@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the process asks of the system for itself, before it has threads.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::stat::{Mode, umask};
+
+use crate::config::{Config, KernelUse};
+
+/// Of what the kernel ends when memory runs out, this goes nearly last.
+const OOM_SCORE: &str = "-900";
+
+/// Prepares the process. Fails when it can't be the decider safely.
+pub(crate) fn prepare(config: &Config) -> Result<()> {
+    // Files are made with their own modes; this is for what a library might make.
+    umask(Mode::from_bits_truncate(0o027));
+    if let Err(error) = fs::write("/proc/self/oom_score_adj", OOM_SCORE) {
+        tracing::info!("the score for memory shortage stays as it is: {error}");
+    }
+    // Memory that has to be read from a disk might need a call that waits for the verdict.
+    let locked = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
+    match locked.context("can't lock the daemon's memory: set LimitMEMLOCK=infinity") {
+        Ok(()) => Ok(()),
+        Err(error) if config.kernel == KernelUse::Required => Err(error),
+        Err(error) => {
+            tracing::warn!("{error:#}");
+            Ok(())
+        }
+    }
+}

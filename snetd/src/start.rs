@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From the command line to the running daemon, and the exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use crate::args::Args;
+use crate::config::Config;
+use crate::daemon::Daemon;
+use crate::logging::{self, LogLevel};
+use crate::privileges;
+use crate::service::Signals;
+
+/// Threads that look at files and users for the rest of the daemon.
+const WORKERS: usize = 24;
+
+/// 0 after an orderly stop, 1 after an error, 2 for a wrong command line.
+pub(crate) fn main() -> ExitCode {
+    let args = Args::parse();
+    match begin(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Logging may not have begun.
+            let _ = writeln!(std::io::stderr(), "snetd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(args: Args) -> Result<()> {
+    let config = args.configuration()?;
+    if args.check_config {
+        let _ = writeln!(std::io::stdout(), "{}: no errors", args.file().display());
+        return Ok(());
+    }
+    let log_level = logging::begin(config.log_level);
+    privileges::prepare(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(WORKERS)
+        .build()
+        .context("can't make the event loop")?;
+    let ended = runtime.block_on(run(args, config, log_level));
+    // A worker may hang on a file system; the process needn't.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(args: Args, config: Config, log_level: LogLevel) -> Result<()> {
+    let signals = Signals::listen()?;
+    Daemon::start(args, config, log_level).await?.run(signals).await
+}
