@@ -2,13 +2,14 @@
 # A façade: every recipe is one call. `make help` lists them.
 
 VM := tests/vm/vm.py
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/snet
 KERNEL ?= all
 SCENARIO ?=
 ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check test unit-test vm-test demo vm-shell clean
+.PHONY: help setup build generate format check test unit-test vm-selftest vm-test demo vm-shell clean
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,11 +29,13 @@ format: setup ## Format the Rust code
 check: setup ## Generated files, format, clippy, docs, sparse on the module, shipped configuration
 	tests/check
 
-test: unit-test vm-test ## Run every test
+test: unit-test vm-selftest vm-test ## Run every test
 
 unit-test: setup ## Run the tests that need no module
-	cargo test --locked --workspace --quiet
-	tests/vm/selftest/run
+	SNET_TEST_PYTHON=$(CACHE)/python/bin/python SNETD=$(CURDIR)/target/debug/snetd cargo test --locked --workspace --quiet
+
+vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, leak or fall silent
+	$(VM) selftest --kernel 6.1
 
 vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*']
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)

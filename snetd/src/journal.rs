@@ -25,8 +25,9 @@ const BATCH: usize = 1024;
 const GATHER: Duration = Duration::from_millis(250);
 /// Between two looks for entries that needn't be kept.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
-/// Between two messages of the decision path in the log.
+/// Between two messages of the decision path in the log, and between two that say the same.
 const TROUBLE_EVERY: Duration = Duration::from_secs(1);
+const SAME_TROUBLE_EVERY: Duration = Duration::from_secs(60);
 
 /// The two tasks, and what they share with the rest of the daemon.
 pub(crate) struct Journal {
@@ -86,7 +87,7 @@ async fn hand_on(
     writer: mpsc::Sender<Arc<JournalEntry>>,
     counters: Arc<Counters>,
 ) {
-    let mut quiet_until = Instant::now();
+    let mut troubles = Troubles::default();
     while let Some(report) = reports.recv().await {
         if let Some(entry) = report.entry() {
             let entry = Arc::new(entry);
@@ -94,12 +95,35 @@ async fn hand_on(
             if writer.try_send(entry).is_err() {
                 counters.count_dropped(1);
             }
-        } else if let Report::Trouble(text) = report
-            && Instant::now() >= quiet_until
-        {
-            tracing::warn!("decider: {text}");
-            quiet_until = Instant::now() + TROUBLE_EVERY;
+        } else if let Report::Trouble(text) = report {
+            troubles.log(text);
         }
+    }
+}
+
+/// Keeps one trouble that comes with every call from filling the log.
+#[derive(Default)]
+struct Troubles {
+    last: Option<(String, Instant)>,
+    left_out: u64,
+}
+
+impl Troubles {
+    fn log(&mut self, text: String) {
+        let now = Instant::now();
+        let quiet = self.last.as_ref().is_some_and(|(last, at)| {
+            let pause = if *last == text { SAME_TROUBLE_EVERY } else { TROUBLE_EVERY };
+            now < *at + pause
+        });
+        if quiet {
+            self.left_out += 1;
+            return;
+        }
+        match std::mem::take(&mut self.left_out) {
+            0 => tracing::warn!("decider: {text}"),
+            before => tracing::warn!("decider: {text} ({before} such messages were left out)"),
+        }
+        self.last = Some((text, now));
     }
 }
 

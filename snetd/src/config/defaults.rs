@@ -31,7 +31,9 @@ impl Default for Config {
             log_level: Level::default(),
             control: Control::default(),
             watch: BTreeMap::from([
+                (Operation::Create, protocols(&[Protocol::Raw, Protocol::Packet])),
                 (Operation::Bind, protocols(&[Protocol::Udp])),
+                (Operation::Send, protocols(&[Protocol::Udp])),
                 (Operation::Listen, protocols(&[Protocol::Tcp, Protocol::Mptcp, Protocol::Sctp])),
                 (
                     Operation::Connect,

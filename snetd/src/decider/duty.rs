@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use libsnet::client::{Delivery, Error};
 use libsnet::control::Decision;
-use libsnet::types::{Event, RequestId, Ticket, TicketId, Verdict};
+use libsnet::types::{Event, RequestId, Ticket, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::engine::{Engine, Step};
@@ -45,7 +45,7 @@ enum Next {
 /// What became of a verdict.
 enum Sent {
     /// The kernel acted on it, and kept this ticket.
-    Decided(Option<TicketId>),
+    Decided(Option<Ticket>),
     /// The fallback applied, or the process was killed: nothing was decided here.
     TooLate,
 }
@@ -170,7 +170,7 @@ impl Duty {
     }
 
     fn decide(&mut self, event: Box<Event>, looked_at: Option<u64>) {
-        match self.engine.decide(&event, looked_at) {
+        match self.engine.decide(&event, looked_at, Instant::now()) {
             Step::Answer(decision, ticket) => self.answer(*event, decision, ticket),
             Step::LookAgain => {
                 if self.stale.try_send(event).is_err() {
@@ -189,7 +189,7 @@ impl Duty {
         };
         let subject = Arc::new(event.subject);
         if let Some(ticket) = kept {
-            self.engine.remember(ticket, &subject);
+            self.engine.remember(&ticket, &subject, Instant::now());
         }
         self.counters.count_decided();
         let report = Report::Decided { time: now(), decision, subject, object: event.object };
@@ -209,7 +209,7 @@ impl Duty {
             return Ok(Sent::TooLate);
         };
         match link.verdicts.send(request, verdict, ticket.as_slice()) {
-            Ok(Delivery::Taken) => Ok(Sent::Decided(ticket.map(|ticket| ticket.id))),
+            Ok(Delivery::Taken) => Ok(Sent::Decided(ticket)),
             Ok(Delivery::TakenWithoutTickets(why)) => {
                 self.trouble(format!("a ticket was not kept: {why}"));
                 Ok(Sent::Decided(None))

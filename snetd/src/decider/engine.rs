@@ -5,13 +5,13 @@
 //! the answer is `duty`'s.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use libsnet::control::Decision;
 use libsnet::policy::{Freshness, Outcome, Policy};
 use libsnet::types::{Event, RequestId, Subject, Ticket, TicketId};
 
-use super::memory::{Issued, Seen};
+use super::memory::{Issued, JustIssued, Seen};
 
 /// What came of an event.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub(super) struct Engine {
     lifetime: Option<Duration>,
     next_ticket: u64,
     issued: Issued,
+    just: JustIssued,
     seen: Seen,
 }
 
@@ -49,6 +50,7 @@ impl Engine {
             lifetime,
             next_ticket: first_ticket(),
             issued: Issued::with_room_for(tickets),
+            just: JustIssued::default(),
             seen: Seen::default(),
         }
     }
@@ -73,6 +75,7 @@ impl Engine {
     pub(super) fn meet_kernel(&mut self, tickets: impl Iterator<Item = TicketId>) {
         let highest = tickets.map(|id| id.0).max().unwrap_or(0);
         self.next_ticket = self.next_ticket.max(highest.saturating_add(1));
+        self.just = JustIssued::default();
         self.seen = Seen::default();
     }
 
@@ -83,7 +86,7 @@ impl Engine {
 
     /// Decides an event whose program was looked at when `looked_at` was the generation of
     /// the policy, if ever.
-    pub(super) fn decide(&mut self, event: &Event, looked_at: Option<u64>) -> Step {
+    pub(super) fn decide(&mut self, event: &Event, looked_at: Option<u64>, now: Instant) -> Step {
         // What was looked at for a policy that is gone says nothing about this one's table.
         let freshness = match looked_at {
             Some(generation) if generation == self.generation => Freshness::Fresh,
@@ -92,7 +95,9 @@ impl Engine {
         match self.policy.decide(&event.subject, &event.object, freshness) {
             Outcome::Stale => Step::LookAgain,
             Outcome::Decided { decision, ticket } => {
-                let ticket = ticket.map(|scope| Ticket {
+                let wanted = ticket
+                    .filter(|scope| !self.just.has(&event.subject, scope, decision.rule, now));
+                let ticket = wanted.map(|scope| Ticket {
                     id: self.take_ticket_id(),
                     scope,
                     verdict: decision.verdict,
@@ -104,9 +109,10 @@ impl Engine {
         }
     }
 
-    /// Remembers to whom a ticket was issued.
-    pub(super) fn remember(&mut self, ticket: TicketId, subject: &Arc<Subject>) {
-        self.issued.push(ticket, Arc::clone(subject));
+    /// Remembers to whom a ticket was issued that the kernel keeps now.
+    pub(super) fn remember(&mut self, ticket: &Ticket, subject: &Arc<Subject>, now: Instant) {
+        self.just.note(subject, &ticket.scope, ticket.rule, now);
+        self.issued.push(ticket.id, Arc::clone(subject));
     }
 
     /// To whom it was issued, unless that was too many tickets ago.
@@ -194,7 +200,8 @@ pub(crate) mod tests {
     #[test]
     fn a_rule_gives_a_ticket_and_the_fallback_does_not() {
         let mut engine = engine(5);
-        let Step::Answer(decision, Some(ticket)) = engine.decide(&event(1, "/bin/x", 5), None)
+        let Step::Answer(decision, Some(ticket)) =
+            engine.decide(&event(1, "/bin/x", 5), None, Instant::now())
         else {
             panic!("no ticket");
         };
@@ -202,22 +209,40 @@ pub(crate) mod tests {
         assert_eq!(ticket.lifetime, Some(Duration::from_secs(60)));
         assert_eq!(ticket.rule, Some(RuleId(1)));
         assert!(matches!(
-            engine.decide(&event(2, "/bin/y", 5), None),
+            engine.decide(&event(2, "/bin/y", 5), None, Instant::now()),
             Step::Answer(decision, None) if decision.verdict == Verdict::Allow
         ));
+    }
+
+    #[test]
+    fn calls_made_at_once_get_one_ticket() {
+        let mut engine = engine(5);
+        let (event, now) = (event(1, "/bin/x", 5), Instant::now());
+        let ticket = |step| match step {
+            Step::Answer(_, ticket) => ticket,
+            Step::LookAgain => panic!("stale"),
+        };
+        let first = ticket(engine.decide(&event, None, now)).unwrap();
+        // The kernel had no room for it.
+        assert!(ticket(engine.decide(&event, None, now)).is_some());
+        engine.remember(&first, &Arc::new(event.subject.clone()), now);
+        assert_eq!(engine.subject_of(first.id).as_deref(), Some(&event.subject));
+        assert_eq!(ticket(engine.decide(&event, None, now)), None);
+        let later = now + Duration::from_secs(2);
+        assert!(ticket(engine.decide(&event, None, later)).is_some());
     }
 
     #[test]
     fn a_replaced_file_is_looked_at_before_it_is_decided() {
         let mut engine = engine(5);
         let event = event(1, "/bin/x", 6);
-        assert!(matches!(engine.decide(&event, None), Step::LookAgain));
+        assert!(matches!(engine.decide(&event, None, Instant::now()), Step::LookAgain));
         // Looked at, and the file there is another one still: a chroot, say.
-        assert_eq!(verdict(engine.decide(&event, Some(1))), Verdict::Allow);
+        assert_eq!(verdict(engine.decide(&event, Some(1), Instant::now())), Verdict::Allow);
         // Looked at for a policy that isn't in force.
-        assert!(matches!(engine.decide(&event, Some(2)), Step::LookAgain));
+        assert!(matches!(engine.decide(&event, Some(2), Instant::now()), Step::LookAgain));
         engine.adopt(policy(6), 2);
-        assert_eq!(verdict(engine.decide(&event, Some(2))), Verdict::Deny);
+        assert_eq!(verdict(engine.decide(&event, Some(2), Instant::now())), Verdict::Deny);
     }
 
     #[test]
