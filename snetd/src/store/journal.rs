@@ -234,6 +234,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn goes_on_once_a_full_disk_has_room_again() {
+        let (_dir, store) = filled(200).await;
+        let full = "PRAGMA max_page_count = 1";
+        sqlx::query(full).execute(store.writer().await.raw()).await.unwrap();
+        let many: Vec<_> = (0..1000).map(|time| entry(time, Verdict::Allow)).collect();
+        let error = store.writer().await.append(&many, &RuleHits::new()).await.unwrap_err();
+        assert!(format!("{error:#}").contains("full"), "{error:#}");
+        let room = "PRAGMA max_page_count = 1000000";
+        sqlx::query(room).execute(store.writer().await.raw()).await.unwrap();
+        store.writer().await.append(&many, &RuleHits::new()).await.unwrap();
+        assert_eq!(store.log(ALL).await.unwrap().len(), 1200);
+    }
+
+    #[tokio::test]
     async fn counts_hits_in_the_rule() {
         let (_dir, store) = empty().await;
         sqlx::query(

@@ -58,18 +58,17 @@ fn options(file: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+fn writing(file: &Path) -> SqliteConnectOptions {
+    options(file).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
+}
+
 impl Store {
     /// Opens the database, making it when it is missing and refusing, without touching it,
     /// any file that isn't a sound database of this or an earlier version.
     pub(crate) async fn open(file: &Path) -> Result<Self> {
         open::prepare(file).await?;
         let wanted = format!("can't open the database {} for writing", file.display());
-        let mut writer = options(file)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .connect()
-            .await
-            .context(wanted)?;
+        let mut writer = writing(file).connect().await.context(wanted)?;
         MIGRATIONS.run(&mut writer).await.with_context(|| {
             format!("can't bring the database {} to this version's schema", file.display())
         })?;
@@ -108,7 +107,13 @@ impl Writer<'_> {
     async fn begin(&mut self, synchronous: &'static str) -> Result<Transaction<'_, Sqlite>> {
         let place = || format!("can't write to the database {}", self.file.display());
         let connection = self.connection.as_mut().context("snetd is stopping")?;
-        sqlx::query(synchronous).execute(&mut *connection).await.with_context(place)?;
+        let ready = sqlx::query(synchronous).execute(&mut *connection).await;
+        // On a full disk SQLite takes a transaction back by itself, and sqlx goes on believing
+        // in it: such a connection never begins another one.
+        if ready.is_err() || connection.is_in_transaction() {
+            *connection = writing(self.file).connect().await.with_context(place)?;
+            sqlx::query(synchronous).execute(&mut *connection).await.with_context(place)?;
+        }
         // IMMEDIATE: a transaction that reads first and finds the file busy only when it
         // writes would fail at once instead of waiting.
         connection.begin_with("BEGIN IMMEDIATE").await.with_context(place)

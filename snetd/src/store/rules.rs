@@ -230,6 +230,20 @@ mod tests {
         assert!(make(&store, add(WIDE)).await.is_some());
     }
 
+    /// As SQLite does by itself when the disk is full.
+    #[tokio::test]
+    async fn a_transaction_that_was_taken_back_behind_the_scenes_leaves_no_trace() {
+        let (_dir, store) = empty().await;
+        {
+            let mut writer = store.writer().await;
+            let mut transaction = writer.begin_change().await.unwrap();
+            transaction.apply(&add(WIDE)).await.unwrap();
+            sqlx::query("ROLLBACK").execute(&mut *transaction.0).await.unwrap();
+        }
+        assert!(make(&store, add(WIDE)).await.is_some());
+        assert_eq!(store.rules().await.unwrap().len(), 1);
+    }
+
     #[tokio::test]
     async fn numbers_are_never_used_again() {
         let (_dir, store) = empty().await;

@@ -88,19 +88,19 @@ for line in sys.stdin:
 CROWD = r"""
 import collections, errno, socket, sys, threading
 count, address = int(sys.argv[1]), sys.argv[2]
-answers = collections.Counter()
+answers = []
 def attempt():
     s = socket.socket()
     try:
         s.connect((address, 8080))
-        answers["ok"] += 1
+        answers.append("ok")
     except OSError as error:
-        answers[errno.errorcode[error.errno]] += 1
+        answers.append(errno.errorcode[error.errno])
     s.close()
 threads = [threading.Thread(target=attempt) for _ in range(count)]
 for t in threads: t.start()
 for t in threads: t.join()
-print(*(f"{name} {count}" for name, count in answers.items()))
+print(*(f"{name} {count}" for name, count in collections.Counter(answers).items()))
 """
 
 

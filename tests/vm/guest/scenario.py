@@ -218,6 +218,10 @@ class Guest:
         if not low <= value <= high:
             raise AssertionError(f"{message + ': ' if message else ''}{value!r} is not between {low!r} and {high!r}")
 
+    def assert_took(self, low: float, seconds: float, high: float, message: str = "") -> None:
+        """`high` is for a stock kernel; a slower one gets more."""
+        self.assert_between(low, seconds, high * self.slowness, message)
+
     @staticmethod
     def assert_raises(kind: type[BaseException], function: Callable[[], Any], message: str = "") -> BaseException:
         """The exception, for a closer look."""

@@ -104,7 +104,7 @@ def no_answer_means_the_fallback_after_the_deadline(g):
             client.begin("tcp", g.peer.address4, 8080)
             event = decider.next()
             g.assert_equal(client.answer(), outcome)
-            g.assert_between(2.0, time.monotonic() - begin, 3.0, "seconds held")
+            g.assert_took(2.0, time.monotonic() - begin, 3.0, "seconds held")
             refusal = g.assert_raises(genl.NetlinkError, lambda: decider.allow(event), "a verdict that comes too late")
             g.assert_equal(refusal.name, "ENOENT")
             g.assert_equal(decider.control.count("fallback_deadline"), 1 if fallback == uapi.VERDICT_DENY else 2)
@@ -118,7 +118,7 @@ def no_decider_means_the_fallback_at_once(g):
         client = Client(g)
         begin = time.monotonic()
         g.assert_equal(client.call("tcp", g.peer.address4, 8080), outcome)
-        g.assert_between(0, time.monotonic() - begin, 1.0, "seconds")
+        g.assert_took(0, time.monotonic() - begin, 1.0, "seconds")
 
 
 @scenario(timeout=120)
@@ -131,7 +131,7 @@ def decider_closed_with_50_held_threads_releases_all_at_once(g):
     begin = time.monotonic()
     decider.close()
     g.assert_equal(crowd.ended(20), 0)
-    g.assert_between(0, time.monotonic() - begin, 5.0, "seconds until all were released")
+    g.assert_took(0, time.monotonic() - begin, 5.0, "seconds until all were released")
     g.assert_equal(crowd.output().strip(), "EACCES 50")
     with Kernel() as kernel:
         g.assert_equal(kernel.count("fallback_decider_gone"), 50)
@@ -162,7 +162,7 @@ def killed_thread_dies_at_once(g):
         begin = time.monotonic()
         client.process.kill()
         client.process.wait(10)
-        g.assert_between(0, time.monotonic() - begin, 2.0, "seconds to die")
+        g.assert_took(0, time.monotonic() - begin, 2.0, "seconds to die")
         g.assert_equal(decider.control.count("killed"), 1)
         g.assert_equal(decider.control.count("held"), 0)
 
@@ -231,15 +231,15 @@ def identical_calls_of_a_process_share_one_event(g):
 @scenario(timeout=90)
 def stalled_decider_costs_three_deadlines_only(g):
     """After three deadlines in a row without a word the fallback applies at once, until the decider speaks again."""
-    with Decider(deadline=1000) as decider:
+    with Decider(deadline=2000) as decider:
         client = Client(g)
         for _ in range(3):
             begin = time.monotonic()
             g.assert_equal(client.call("tcp", g.peer.address4, 8080), "EACCES")
-            g.assert_between(1.0, time.monotonic() - begin, 1.5, "seconds held")
+            g.assert_took(2.0, time.monotonic() - begin, 3.0, "seconds held")
         begin = time.monotonic()
         g.assert_equal(client.call("tcp", g.peer.address4, 8080), "EACCES")
-        g.assert_between(0, time.monotonic() - begin, 0.8, "seconds")
+        g.assert_took(0, time.monotonic() - begin, 1.5, "seconds")
         g.assert_equal(decider.control.count("fallback_stalled"), 1)  # which is a word
         while not decider.nothing(0.1):
             decider.next()
