@@ -8,6 +8,9 @@
 #include <linux/fs.h>
 #include <linux/ftrace.h>
 #include <linux/mm_types.h>
+#include <linux/ns_common.h>
+#include <linux/proc_ns.h>
+#include <linux/sched.h>
 #include <linux/version.h>
 
 /* Renamed in 6.2; a silent no-op where the architecture can't do it, see attach.c. */
@@ -37,5 +40,21 @@ static inline struct file *compat_get_exe_file(struct mm_struct *mm)
 	rcu_read_unlock();
 	return file;
 }
+
+static inline bool compat_is_mnt_ns(const struct ns_common *ns)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+	return ns->ns_type == CLONE_NEWNS;
+#else
+	return ns->ops && ns->ops->type == CLONE_NEWNS;
+#endif
+}
+
+/* Parameters of a probe of sched_process_exit. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#define COMPAT_EXIT_PROBE_PARAMS void *data, struct task_struct *task, bool group_dead
+#else
+#define COMPAT_EXIT_PROBE_PARAMS void *data, struct task_struct *task
+#endif
 
 #endif /* SNET_COMPAT_H */

@@ -12,10 +12,11 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 
+#include "compat.h"
 #include "lifecycle.h"
 #include "ticket.h"
 
-static void probe_exit(void *data, struct task_struct *task)
+static void probe_exit(COMPAT_EXIT_PROBE_PARAMS)
 {
 	if (!atomic_read(&task->signal->live))
 		snet_tickets_void(false);

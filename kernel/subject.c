@@ -11,10 +11,8 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/mnt_namespace.h>
-#include <linux/ns_common.h>
 #include <linux/nsproxy.h>
 #include <linux/pid_namespace.h>
-#include <linux/proc_ns.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -168,13 +166,13 @@ static void subject_set_exe(struct snet_subject *subject)
 
 /*
  * struct mnt_namespace is private to fs/, and from_mnt_ns() isn't exported; its ns_common
- * comes first. Whether it still does shows in the type of its operations.
+ * comes first. Whether it still does shows in its type.
  */
 static u32 mnt_ns_inum(void)
 {
 	struct ns_common *ns = (struct ns_common *)current->nsproxy->mnt_ns;
 
-	return ns->ops && ns->ops->type == CLONE_NEWNS ? ns->inum : 0;
+	return compat_is_mnt_ns(ns) ? ns->inum : 0;
 }
 
 /**

@@ -4,10 +4,22 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::stat::{Mode, umask};
 
 use crate::config::{Config, KernelUse};
+
+/// What the daemon needs of root's power, in the order in which it needs it: the group of
+/// the socket, memory that stays, the kernel module, and to look at programs wherever they
+/// are and at whoever runs them.
+const NEEDED: [Capability; 5] = [
+    Capability::CAP_CHOWN,
+    Capability::CAP_IPC_LOCK,
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_SYS_PTRACE,
+];
 
 /// Of what the kernel ends when memory runs out, this goes nearly last.
 const OOM_SCORE: &str = "-900";
@@ -21,6 +33,9 @@ pub(crate) fn prepare(config: &Config) -> Result<()> {
     }
     // Memory that has to be read from a disk might need a call that waits for the verdict.
     let locked = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
+    if let Err(error) = drop_capabilities() {
+        tracing::warn!("the capabilities that aren't needed are kept: {error}");
+    }
     match locked.context("can't lock the daemon's memory: set LimitMEMLOCK=infinity") {
         Ok(()) => Ok(()),
         Err(error) if config.kernel == KernelUse::Required => Err(error),
@@ -29,4 +44,13 @@ pub(crate) fn prepare(config: &Config) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Threads made later inherit what is left.
+fn drop_capabilities() -> Result<(), caps::errors::CapsError> {
+    let needed: CapsHashSet = NEEDED.into_iter().collect();
+    let left: CapsHashSet =
+        caps::read(None, CapSet::Permitted)?.intersection(&needed).copied().collect();
+    caps::set(None, CapSet::Effective, &left)?;
+    caps::set(None, CapSet::Permitted, &left)
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use libsnet::control::ErrorReply;
 use nix::fcntl::Flock;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -19,6 +20,7 @@ use super::places::{Bounds, Places};
 use super::role::{Access, Peer};
 use super::session::Session;
 use super::socket::{bind_in_private, lock, prepare_directory};
+use super::varlink::encode_error;
 
 /// The control socket. Its file goes when this is dropped.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ impl Listener {
             }
         };
         let Some(place) = Places::take(places, peer.uid, self.bounds) else {
-            tracing::debug!("uid {} has too many control connections: one refused", peer.uid);
+            refuse(&stream);
             return;
         };
         let session = Session::new(stream, peer, Arc::clone(&self.access), Arc::clone(controller));
@@ -75,6 +77,17 @@ impl Listener {
             session.run().await;
             drop(place);
         });
+    }
+}
+
+/// Answers the call that the peer will have sent, or is about to.
+fn refuse(stream: &UnixStream) {
+    let reason = "too many connections to the control socket: close some, or try later";
+    let error = ErrorReply::Failed { reason: reason.to_owned() };
+    if let Ok(mut message) = encode_error(&error) {
+        message.push(0);
+        // A new socket has room for it; a peer that is gone already needs no answer.
+        let _ = stream.try_write(&message);
     }
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Peers that misbehave harm only themselves.
 
-use std::os::unix::net::UnixStream;
-
 use libsnet::control::MAX_MESSAGE;
 use serde_json::json;
 
@@ -24,29 +22,31 @@ fn a_hundred_half_sent_calls_hold_up_nobody() {
 }
 
 #[test]
-fn too_many_connections_are_closed_and_their_places_come_back() {
+fn too_many_connections_are_refused_and_their_places_come_back() {
     let place = Place::new();
     place.configure("", "connections = 4\nconnections_per_user = 2");
     let daemon = place.start();
-    let closed = |mut client: Client| {
+    let served = |client: &mut Client| {
         client.send(b"{\"method\":\"org.varlink.service.GetInfo\"}\0");
-        client.receive().is_none()
+        let reply = client.receive().unwrap();
+        if let Some(error) = reply.get("error") {
+            assert_eq!(error, "io.snet.Control.Failed");
+            assert!(reply["parameters"]["reason"].as_str().unwrap().contains("too many"));
+            assert_eq!(client.receive(), None);
+        }
+        reply.get("error").is_none()
     };
     let mut open: Vec<Client> = Vec::new();
     // Those of the harness go when the daemon has noticed.
     while open.len() < 4 {
         let mut client = daemon.client();
-        client.send(b"{\"method\":\"org.varlink.service.GetInfo\"}\0");
-        if client.receive().is_some() {
+        if served(&mut client) {
             open.push(client);
         }
     }
-    let fifth = UnixStream::connect(place.socket()).unwrap();
-    drop(fifth);
-    let mut last = daemon.client();
-    assert!(last.receive().is_none());
+    assert!(!served(&mut daemon.client()));
     drop(open);
-    while closed(daemon.client()) {}
+    while !served(&mut daemon.client()) {}
 }
 
 #[test]
