@@ -184,6 +184,7 @@ def demo(options) -> bool:
 
 
 def selftest(options) -> bool:
+    os.environ.pop("CI", None)  # what is shown here is that a skip is told from a failure
     sys.path.insert(0, str(HERE / "selftest"))
     import judge
     target = one(options)
