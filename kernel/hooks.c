@@ -18,6 +18,7 @@
 #include "mediate.h"
 #include "object.h"
 #include "policy.h"
+#include "request.h"
 
 /* Defines wrap_NAME() and original_NAME, the call of what it wraps. */
 #define SNET_WRAP(name, params, args)						\
@@ -25,9 +26,14 @@
 	DEFINE_STATIC_CALL_NULL(original_##name, original_type_##name);		\
 	static int wrap_##name params						\
 	{									\
-		int err = static_call(original_##name)args;			\
+		int err;							\
 										\
-		return err ? err : hook_##name args;				\
+		snet_in_flight_begin();						\
+		err = static_call(original_##name)args;				\
+		if (!err)							\
+			err = hook_##name args;					\
+		snet_in_flight_end();						\
+		return err;							\
 	}									\
 	static void set_original_##name(void *address)				\
 	{									\
@@ -90,10 +96,14 @@ static int hook_socket_sendmsg(struct socket *sock, struct msghdr *msg, int size
 	case SNET_PROTO_SCTP:
 		operation = SNET_OP_CONNECT;
 		break;
-	default:
-		/* IPv6 sockets take a name of AF_UNSPEC for none. */
+	case SNET_PROTO_UDP:
+	case SNET_PROTO_UDPLITE:
+		/* Of IPv6 these alone take a name of AF_UNSPEC for none. */
 		if (sk->sk_family == AF_INET6 && name->sa_family == AF_UNSPEC)
 			return 0;
+		break;
+	default:
+		break;
 	}
 	return snet_mediate(operation, sk, flags, name, msg->msg_namelen);
 }
@@ -112,6 +122,7 @@ static int hook_sctp_bind_connect(struct sock *sk, int optname, struct sockaddr 
 
 	if (optname != SCTP_SOCKOPT_BINDX_ADD && optname != SCTP_SOCKOPT_CONNECTX)
 		return 0;
+	snet_in_flight_begin();
 	while (addrlen > 0 && !err) {
 		int size = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
 							    sizeof(struct sockaddr_in);
@@ -122,6 +133,7 @@ static int hook_sctp_bind_connect(struct sock *sk, int optname, struct sockaddr 
 		address = (void *)address + size;
 		addrlen -= size;
 	}
+	snet_in_flight_end();
 	return err;
 }
 SNET_WRAP(sctp_bind_connect,

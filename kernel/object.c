@@ -18,6 +18,7 @@ static enum snet_protocol stream_protocol(const struct sock *sk)
 {
 	switch (sk->sk_protocol) {
 	case IPPROTO_TCP:
+	case 256: /* IPPROTO_SMC, since 6.11: connects by TCP from inside the kernel */
 		return SNET_PROTO_TCP;
 	case IPPROTO_MPTCP:
 		return SNET_PROTO_MPTCP;
@@ -98,18 +99,20 @@ static void addr_set_v6(struct snet_addr *addr, const struct in6_addr *v6, __be1
  * @address is the kernel's own copy. What is shorter than the network stack itself would
  * take stays without an address: the stack refuses it behind this hook.
  */
-static void addr_read(struct snet_addr *addr, const struct sockaddr *address, int addrlen)
+static void addr_read(struct snet_addr *addr, const struct sock *sk,
+		      const struct sockaddr *address, int addrlen)
 {
 	const struct sockaddr_in *in = (const void *)address;
 	const struct sockaddr_in6 *in6 = (const void *)address;
+	sa_family_t family;
 
 	if (addrlen < (int)sizeof(sa_family_t))
 		return;
-	/* IPv4 sockets take AF_UNSPEC for AF_INET, except in connect(), which never gets here. */
-	if ((address->sa_family == AF_INET || address->sa_family == AF_UNSPEC) &&
-	    addrlen >= (int)sizeof(*in))
+	/* AF_UNSPEC stands for the socket's own family, but in connect(), which never gets here. */
+	family = address->sa_family == AF_UNSPEC ? sk->sk_family : address->sa_family;
+	if (family == AF_INET && addrlen >= (int)sizeof(*in))
 		addr_set_v4(addr, in->sin_addr.s_addr, in->sin_port);
-	else if (address->sa_family == AF_INET6 && addrlen >= SIN6_LEN_RFC2133)
+	else if (family == AF_INET6 && addrlen >= SIN6_LEN_RFC2133)
 		addr_set_v6(addr, &in6->sin6_addr, in6->sin6_port);
 }
 
@@ -203,9 +206,9 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		return;
 	if (operation == SNET_OP_BIND) {
 		memset(&object->local, 0, sizeof(object->local));
-		addr_read(&object->local, address, addrlen);
+		addr_read(&object->local, sk, address, addrlen);
 	} else {
-		addr_read(&object->remote, address, addrlen);
+		addr_read(&object->remote, sk, address, addrlen);
 		remote_resolve_any(&object->remote, &object->local);
 	}
 }

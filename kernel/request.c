@@ -47,8 +47,18 @@ static u32 waiter_count;
 static u64 last_id;
 static bool closed;
 
-/* Threads between the first instruction that may sleep and the last of the wait. */
+/* Threads that may sleep in this module. */
 static atomic_t in_flight = ATOMIC_INIT(0);
+
+void snet_in_flight_begin(void)
+{
+	atomic_inc(&in_flight);
+}
+
+void snet_in_flight_end(void)
+{
+	atomic_dec(&in_flight);
+}
 
 static const enum snet_counter counter_of[SNET_OUTCOMES] = {
 	[SNET_OUTCOME_ALLOWED] = SNET_COUNT_VERDICT_ALLOWED,
@@ -284,15 +294,14 @@ int snet_request_hold(const struct snet_object *object)
 {
 	enum snet_outcome outcome;
 
-	/* Before anything here sleeps: unload waits for it. */
-	atomic_inc(&in_flight);
+	snet_in_flight_begin();
 	if (!snet_decider_portid())
 		outcome = SNET_OUTCOME_NO_DECIDER;
 	else if (snet_decider_stalled())
 		outcome = SNET_OUTCOME_STALLED;
 	else
 		outcome = ask(object);
-	atomic_dec(&in_flight);
+	snet_in_flight_end();
 	return result_of(outcome, object->operation);
 }
 

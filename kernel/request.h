@@ -34,6 +34,10 @@ struct snet_request_view {
 	u32 deadline_ms;
 };
 
+/* Around whatever of this module may sleep: unload waits for it. They nest. */
+void snet_in_flight_begin(void);
+void snet_in_flight_end(void);
+
 int snet_request_hold(const struct snet_object *object);
 int snet_request_decide(u64 id, enum snet_verdict verdict, struct list_head *tickets,
 			int *ticket_err);

@@ -39,8 +39,10 @@ static u32 ticket_count;
 static u32 generation;
 static u64 next_reap = U64_MAX;	/* nanoseconds since boot */
 
+/* Two occasions for the same work, so that a later one never replaces a sooner one. */
 static void reap(struct work_struct *work);
-static DECLARE_DELAYED_WORK(reaper, reap);
+static DECLARE_DELAYED_WORK(reap_expired, reap);
+static DECLARE_WORK(reap_ended, reap);
 
 static struct snet_process *process_find(const struct pid *pid)
 {
@@ -185,7 +187,7 @@ static void reap_at_locked(u64 when)
 	if (when >= next_reap)
 		return;
 	next_reap = when;
-	mod_delayed_work(system_wq, &reaper, when > now ? nsecs_to_jiffies(when - now) + 1 : 0);
+	mod_delayed_work(system_wq, &reap_expired, when > now ? nsecs_to_jiffies(when - now) + 1 : 0);
 }
 
 static void ticket_insert_locked(struct snet_ticket *ticket, struct snet_process *process,
@@ -307,24 +309,37 @@ static bool selector_matches(const struct snet_ticket_selector *selector,
 		pid_nr(ticket->process->pid) == (pid_t)selector->tgid);
 }
 
+static u32 remove_matching_locked(struct snet_ticket *ticket,
+				  const struct snet_ticket_selector *selector)
+{
+	struct snet_process *process = ticket->process;
+
+	if (!selector_matches(selector, ticket))
+		return 0;
+	ticket_remove_locked(ticket);
+	if (!process->count)
+		process_unlink_locked(process);
+	return 1;
+}
+
 /* Removes the tickets that match every condition given; with none, all. Returns how many. */
 u32 snet_tickets_remove(const struct snet_ticket_selector *selector)
 {
+	struct snet_ticket *ticket;
 	struct rb_node *node, *next;
 	u32 removed = 0;
 
 	spin_lock(&table_lock);
-	for (node = rb_first(&tickets_by_id); node; node = next) {
-		struct snet_ticket *ticket = rb_entry(node, struct snet_ticket, by_id);
-		struct snet_process *process = ticket->process;
-
-		next = rb_next(node);
-		if (!selector_matches(selector, ticket))
-			continue;
-		ticket_remove_locked(ticket);
-		removed++;
-		if (!process->count)
-			process_unlink_locked(process);
+	if (selector->by_id) {
+		ticket = ticket_find(selector->id);
+		if (ticket)
+			removed = remove_matching_locked(ticket, selector);
+	} else {
+		for (node = rb_first(&tickets_by_id); node; node = next) {
+			next = rb_next(node);
+			ticket = rb_entry(node, struct snet_ticket, by_id);
+			removed += remove_matching_locked(ticket, selector);
+		}
 	}
 	spin_unlock(&table_lock);
 	return removed;
@@ -399,7 +414,7 @@ void snet_tickets_void(bool executed)
 	process = process_find(task_tgid(current));
 	if (process && !(executed && process->exec_id == current->self_exec_id)) {
 		WRITE_ONCE(process->ended, true);
-		mod_delayed_work(system_wq, &reaper, 0);
+		schedule_work(&reap_ended);
 	}
 	rcu_read_unlock();
 }
@@ -438,7 +453,8 @@ void snet_tickets_exit(void)
 {
 	const struct snet_ticket_selector all = {};
 
-	cancel_delayed_work_sync(&reaper);
+	cancel_work_sync(&reap_ended);
+	cancel_delayed_work_sync(&reap_expired);
 	snet_tickets_remove(&all);
 	rcu_barrier();
 }

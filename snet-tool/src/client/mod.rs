@@ -25,12 +25,12 @@ pub(crate) use replies::{Changed, Decided, Revoked};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error(
-        "snetd isn't reachable: there is no socket {}; is snetd running? systemctl start snetd",
+        "snetd isn't reachable: there is no socket {}; is snetd running? as root: snetd",
         .0.display()
     )]
     NoSocket(PathBuf),
     #[error(
-        "snetd isn't reachable: nothing answers on {}; is snetd running? systemctl start snetd",
+        "snetd isn't reachable: nothing answers on {}; is snetd running? as root: snetd",
         .0.display()
     )]
     Refused(PathBuf),
@@ -39,7 +39,7 @@ pub(crate) enum ClientError {
     #[error("snetd isn't reachable: can't connect to {}", socket.display())]
     Connect { socket: PathBuf, source: io::Error },
     #[error(
-        "snetd gave no answer on {} within {} s; see systemctl status snetd",
+        "snetd gave no answer on {} within {} s: is it stopped or overloaded?",
         socket.display(), after.as_secs_f32()
     )]
     Timeout { socket: PathBuf, after: Duration },

@@ -20,7 +20,7 @@ fn failing(act: impl Fn() -> Act + Send + Sync + 'static) -> Fake {
 fn a_missing_socket_is_named_with_what_to_do() {
     let ran: Ran = tool(&["status", "--socket", "/nonexistent/socket"]).output().unwrap().into();
     assert_eq!(ran.code, 4);
-    for words in ["no socket /nonexistent/socket", "is snetd running?", "systemctl start snetd"] {
+    for words in ["no socket /nonexistent/socket", "is snetd running?", "as root: snetd"] {
         assert!(ran.err.contains(words), "{}", ran.err);
     }
     assert_eq!(ran.err.lines().count(), 1);

@@ -32,13 +32,20 @@ impl Default for Config {
             control: Control::default(),
             watch: BTreeMap::from([
                 (Operation::Create, protocols(&[Protocol::Raw, Protocol::Packet])),
-                (Operation::Bind, protocols(&[Protocol::Udp])),
-                (Operation::Send, protocols(&[Protocol::Udp])),
+                (Operation::Bind, protocols(&[Protocol::Udp, Protocol::Udplite])),
                 (Operation::Listen, protocols(&[Protocol::Tcp, Protocol::Mptcp, Protocol::Sctp])),
                 (
                     Operation::Connect,
-                    protocols(&[Protocol::Tcp, Protocol::Mptcp, Protocol::Sctp, Protocol::Udp]),
+                    protocols(&[
+                        Protocol::Tcp,
+                        Protocol::Mptcp,
+                        Protocol::Sctp,
+                        Protocol::Udp,
+                        Protocol::Udplite,
+                        Protocol::Icmp,
+                    ]),
                 ),
+                (Operation::Send, protocols(&[Protocol::Udp, Protocol::Udplite, Protocol::Icmp])),
             ]),
             requests: Requests::default(),
             fallback: Fallback::default(),

@@ -10,7 +10,7 @@ mod values;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use libsnet::types::{Fallbacks, Limits, Operation, Protocols, Settings, Verdict, WatchSet};
 use serde::Deserialize;
 
@@ -129,10 +129,19 @@ impl Config {
     }
 
     fn parse(text: &str, file: &Path) -> Result<Self> {
-        toml::from_str(text).map_err(|error| {
+        let config: Self = toml::from_str(text).map_err(|error| {
             let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
             anyhow!("{}:{line}:{column}: {}", file.display(), error.message())
-        })
+        })?;
+        for operation in [Operation::Accept, Operation::Recv] {
+            if config.watch.get(&operation).is_some_and(|protocols| !protocols.is_empty()) {
+                bail!(
+                    "{}: [watch] {operation}: the kernel module has no hook for it yet; remove it",
+                    file.display()
+                );
+            }
+        }
+        Ok(config)
     }
 
     /// What the kernel is told, complete.
@@ -267,6 +276,12 @@ mod tests {
         assert_eq!(fallbacks[&Operation::Listen], Verdict::Allow);
         assert_eq!(fallbacks[&Operation::Connect], Verdict::Deny);
         assert_eq!(fallbacks.len(), Operation::ALL.len());
+    }
+
+    #[test]
+    fn what_no_hook_sees_is_not_accepted_as_watched() {
+        assert!(refusal("[watch]\naccept = \"tcp\"\n").contains("accept"));
+        assert!(refusal("[watch]\nrecv = \"udp\"\n").contains("recv"));
     }
 
     #[test]

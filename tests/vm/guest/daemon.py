@@ -90,7 +90,7 @@ class Snetd:
             self.wait_ready()
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self.guest.slowness
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise AssertionError(f"snetd ended with {self.process.returncode} before it was ready:\n{self.output()}")
@@ -106,7 +106,7 @@ class Snetd:
             raise AssertionError(f"snetd had already ended with {self.process.returncode}:\n{self.output()}")
         self.process.terminate()
         try:
-            code = self.process.wait(STOP_SECONDS)
+            code = self.process.wait(STOP_SECONDS * self.guest.slowness)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"snetd did not end within {STOP_SECONDS} s of SIGTERM:\n{self.output()}") from None

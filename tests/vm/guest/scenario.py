@@ -123,7 +123,7 @@ class Guest:
             check: bool = False, text: str | None = None, env: dict[str, str] | None = None,
             cwd: str | None = None) -> Result:
         """Run to the end. `text` is its standard input; with `check` a non-zero exit is an AssertionError."""
-        begin = time.monotonic()
+        begin, timeout = time.monotonic(), timeout * self.slowness
         arguments = _prepared(command, netns)
         try:
             done = subprocess.run(arguments, input=text if text is not None else "", capture_output=True, text=True,
@@ -175,9 +175,9 @@ class Guest:
 
     # Waiting and judging
 
-    @staticmethod
-    def eventually(function: Callable[[], Any], timeout: float = 10, interval: float = 0.05, what: str = "") -> Any:
+    def eventually(self, function: Callable[[], Any], timeout: float = 10, interval: float = 0.05, what: str = "") -> Any:
         """The first true value of `function`; an AssertionError it raises counts as not yet."""
+        timeout *= self.slowness
         deadline, last = time.monotonic() + timeout, None
         while True:
             try:
