@@ -14,7 +14,7 @@ export CARGO_TERM_COLOR ?= auto
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what the other commands need (apt packages; Rust when there is none)
+setup: ## Install what the other commands need (apt packages; Rust must be there)
 	@tests/setup
 
 build: setup ## Build snetd, snet-tool and the examples
@@ -41,7 +41,7 @@ vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCEN
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
 demo: build ## The main job in a VM, as a transcript of real commands
-	@$(VM) demo $(ARGS)
+	@$(VM) demo $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
 
 vm-shell: build ## A shell in a VM with module and daemon running: make vm-shell [KERNEL=6.12]
 	$(VM) shell $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A decider of its own: allows every TCP connection but those to port 25, and prints each.
+//! A decider of its own, whose loop is ten lines: allows every TCP connection but those to port 25, and prints each.
 //!
 //! Needs the kernel module, and root in the initial namespaces; snetd must not be running,
 //! since there is one decider at a time.

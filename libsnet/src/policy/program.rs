@@ -37,8 +37,8 @@ pub struct Candidate {
 
 /// For each program of the rules, the files that it may be.
 ///
-/// A name has one candidate in each directory of the search path up to the first that holds
-/// it: those without a file tell when a new file comes before the one that counts now.
+/// A name has a candidate in each directory of the search path: those without a file tell
+/// where a new one may come to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramTable {
     programs: BTreeMap<Program, Vec<Candidate>>,
