@@ -231,10 +231,15 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def terminated(*_) -> None:
+    """An orderly end when asked from outside, so that no qemu stays behind, and not a silent one."""
+    print("vm.py: ended by SIGTERM: this run has no result", file=sys.stderr, flush=True)
+    sys.exit(143)
+
+
 def main() -> int:
     options = arguments().parse_args()
-    # An orderly end also when asked from outside, so that no qemu stays behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, terminated)
     try:
         return 0 if options.function(options) else 1
     except HarnessError as error:
