@@ -84,6 +84,14 @@ TARGETS = {
             sparse=False,
         ),
         Target(
+            # Hooks are then at security_*(): docs/adr/0001-attach-by-ftrace.md.
+            name="6.1-no-bpf",
+            about="Debian 12, booted without bpf among its security modules",
+            suites=(("debian", "bookworm"), ("security", "bookworm-security")),
+            cmdline=("lsm=lockdown,yama,apparmor",),
+            default=False,
+        ),
+        Target(
             name="debug",
             about="Debian 12's source with KASAN, lockdep, kmemleak and more, compiled here once",
             suites=(("debian", "bookworm"), ("security", "bookworm-security")),

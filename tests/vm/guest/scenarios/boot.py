@@ -18,8 +18,18 @@ def runs_the_kernel_that_was_asked_for(g):
 
 @scenario(module=False)
 def has_bpf_among_the_active_security_modules(g):
-    """The stubs that the module attaches to are called only if `bpf` is an active LSM."""
-    g.assert_in("bpf", Path("/sys/kernel/security/lsm").read_text().strip().split(","))
+    """The stubs that the module attaches to are called only if `bpf` is an active LSM, as it is unless the kernel's
+    command line says otherwise."""
+    active = Path("/sys/kernel/security/lsm").read_text().strip().split(",")
+    g.assert_equal("bpf" in active, "lsm=" not in Path("/proc/cmdline").read_text(), f"bpf among {active}")
+
+
+@scenario
+def says_where_its_hooks_are(g):
+    """The self-test at load finds out whether the stubs are called, and the log tells what came of it."""
+    log = g.run("dmesg", check=True).out
+    g.assert_in("snet: hooks at the BPF" if "lsm=" not in Path("/proc/cmdline").read_text() else
+                "snet: hooks at security_*()", log)
 
 
 @scenario(module=False)
