@@ -233,6 +233,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def terminated(*_) -> None:
     """An orderly end when asked from outside, so that no qemu stays behind, and not a silent one."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("vm.py: ended by SIGTERM: this run has no result", file=sys.stderr, flush=True)
     sys.exit(143)
 
