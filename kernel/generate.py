@@ -27,6 +27,7 @@ class Spec:
         self.definitions = {d["name"]: d for d in raw["definitions"]}
         self.sets = {s["name"]: s for s in raw["attribute-sets"]}
         self.ops = raw["operations"]["list"]
+        self.groups = [g["name"] for g in raw["mcast-groups"]["list"]]
         for index, op in enumerate(self.ops, 1):
             op["value"] = index
         for attrs in self.sets.values():
@@ -99,6 +100,7 @@ def uapi_header(spec):
     out = [f"/* SPDX-License-Identifier: {UAPI_LICENSE} */", f"/* {MADE} */",
            "#ifndef _UAPI_LINUX_SNET_H", "#define _UAPI_LINUX_SNET_H", ""]
     out += [f'#define SNET_FAMILY_NAME\t"{spec.name}"', f"#define SNET_FAMILY_VERSION\t{spec.version}"]
+    out += [f'#define SNET_MCGRP_{upper(group)}\t"{group}"' for group in spec.groups]
     for definition in spec.definitions.values():
         if definition["type"] == "const":
             out.append(f"#define SNET_{upper(definition['name'])}\t{definition['value']}")
@@ -237,6 +239,8 @@ def rust_source(spec):
     def doc(text, fallback, indent=""):
         return [f"{indent}/// {line.strip()}".rstrip() for line in (text or fallback).strip().splitlines()]
 
+    for group in spec.groups:
+        out += [f"/// Name of the multicast group `{group}`.", f'pub const MCGRP_{upper(group)}: &str = "{group}";']
     for definition in spec.definitions.values():
         name = definition["name"]
         if definition["type"] == "const":
@@ -269,6 +273,7 @@ def python_source(spec):
     out = ["# SPDX-License-Identifier: MIT OR Apache-2.0", f"# {MADE}",
            '"""Numbers of the netlink protocol, for tests that speak it without libsnet."""', "",
            f'FAMILY_NAME = "{spec.name}"', f"FAMILY_VERSION = {spec.version}"]
+    out += [f'MCGRP_{upper(group)} = "{group}"' for group in spec.groups]
     for definition in spec.definitions.values():
         if definition["type"] == "const":
             out.append(f"{upper(definition['name'])} = {definition['value']}")

@@ -73,6 +73,11 @@ const struct nla_policy snet_ticket_nl_policy[SNET_A_TICKET_MAX + 1] = {
 	[SNET_A_TICKET_UID] = { .type = NLA_U32 },
 	[SNET_A_TICKET_NET_NS] = { .type = NLA_U32 },
 	[SNET_A_TICKET_CGROUP_ID] = { .type = NLA_U64 },
+	[SNET_A_TICKET_USES] = NLA_POLICY_MIN(NLA_U32, 1),
+	[SNET_A_TICKET_INHERIT] = { .type = NLA_FLAG },
+	[SNET_A_TICKET_ORIGIN] = { .type = NLA_U64 },
+	[SNET_A_TICKET_EXE_DEVICE] = { .type = NLA_U64 },
+	[SNET_A_TICKET_EXE_INODE] = { .type = NLA_U64 },
 };
 
 static const struct nla_policy watch_set_nl_policy[SNET_A_MAIN_WATCH + 1] = {

@@ -6,7 +6,7 @@
 
 DEFINE_PER_CPU(struct snet_counters, snet_counters);
 
-static_assert(SNET_A_STATS_CALLS + SNET_COUNT_KILLED == SNET_A_STATS_KILLED);
+static_assert(SNET_A_STATS_CALLS + SNET_COUNT_AUDIT_DROPPED == SNET_A_STATS_AUDIT_DROPPED);
 
 /* The sum over all CPUs; counters go on while it is made. */
 u64 snet_counter_sum(enum snet_counter counter)

@@ -5,6 +5,7 @@
 
 #define SNET_FAMILY_NAME	"snet"
 #define SNET_FAMILY_VERSION	1
+#define SNET_MCGRP_AUDIT	"audit"
 #define SNET_ABI_VERSION	1
 #define SNET_MAX_TICKETS_PER_MESSAGE	16
 
@@ -59,6 +60,36 @@ enum snet_call_flag {
 	SNET_CALL_FASTOPEN = 2,
 	/* The call came from an io_uring worker. */
 	SNET_CALL_IO_URING = 4,
+	/*
+	 * The socket is locked while the call is held (SCTP's connectx and bindx), so that
+	 * the deadline can't be deferred.
+	 */
+	SNET_CALL_LOCKED = 8,
+};
+
+/* Why the kernel decided a call alone. */
+enum snet_cause {
+	/* A deny ticket. */
+	SNET_CAUSE_TICKET = 1,
+	/* No verdict came in time. */
+	SNET_CAUSE_DEADLINE = 2,
+	SNET_CAUSE_NO_DECIDER = 3,
+	/* The decider went while the call was held. */
+	SNET_CAUSE_DECIDER_GONE = 4,
+	/* Three deadlines in a row had passed without a word of the decider. */
+	SNET_CAUSE_STALLED = 5,
+	/* Too many calls were held. */
+	SNET_CAUSE_BOUNDS = 6,
+	/* The event could not be delivered. */
+	SNET_CAUSE_LOST = 7,
+	/*
+	 * The call would reach another host first than the one it names. Such calls are
+	 * refused where connect or send is watched.
+	 */
+	SNET_CAUSE_SOURCE_ROUTE = 8,
+	/* private: */
+	__SNET_CAUSE_MAX,
+	SNET_CAUSE_MAX = (__SNET_CAUSE_MAX - 1)
 };
 
 /* Who attempts, as the kernel saw it in the calling thread. */
@@ -129,9 +160,10 @@ enum {
 };
 
 /*
- * A verdict that the kernel remembers for one process, and the calls it is for. It
- * counts only while user id, user and network namespace, cgroup and executable are
- * those it was issued for.
+ * A verdict that the kernel remembers, and the calls it is for. A process ticket counts
+ * only while user id, user and network namespace, cgroup and executable are those it was
+ * issued for. A program ticket names an executable in place of a process, and counts for
+ * every process of the initial user namespace that runs it.
  */
 enum {
 	SNET_A_TICKET_PAD = 1,
@@ -168,12 +200,30 @@ enum {
 	SNET_A_TICKET_LAST_HIT = 18,
 	/* Start of the process, nanoseconds since boot. */
 	SNET_A_TICKET_START_TIME = 19,
-	/* User the ticket was issued for (dump only). */
+	/*
+	 * User the ticket is for. Given only for program tickets, where absent means any; in a
+	 * dump of a process ticket the user it was issued for.
+	 */
 	SNET_A_TICKET_UID = 20,
 	/* Network namespace the ticket was issued for (dump only). */
 	SNET_A_TICKET_NET_NS = 21,
 	/* Cgroup the ticket was issued for (dump only). */
 	SNET_A_TICKET_CGROUP_ID = 22,
+	/* Calls it may still decide; absent for no limit. Not together with inherit. */
+	SNET_A_TICKET_USES = 23,
+	/* Processes that the process forks get a copy each. For process tickets only. */
+	SNET_A_TICKET_INHERIT = 24,
+	/*
+	 * Id of the ticket this one is an inherited copy of (dump only). Copies have ids of the
+	 * kernel's, with the highest bit set; they are removed with their origin's id too.
+	 */
+	SNET_A_TICKET_ORIGIN = 25,
+	/*
+	 * Device of the executable as stat(2) shows it, in the kernel's huge encoding. It and
+	 * exe-inode make a program ticket, which names no process.
+	 */
+	SNET_A_TICKET_EXE_DEVICE = 26,
+	SNET_A_TICKET_EXE_INODE = 27,
 	/* private: */
 	__SNET_A_TICKET_MAX,
 	SNET_A_TICKET_MAX = (__SNET_A_TICKET_MAX - 1)
@@ -239,12 +289,18 @@ enum {
 	SNET_A_STATS_FALLBACK_LOST = 13,
 	/* Held calls ended by a fatal signal. */
 	SNET_A_STATS_KILLED = 14,
+	/* Calls refused because of a source route. */
+	SNET_A_STATS_REFUSED = 15,
+	/* Audit messages that were not sent, for their rate or for want of room. */
+	SNET_A_STATS_AUDIT_DROPPED = 16,
 	/* Calls held now. */
-	SNET_A_STATS_HELD = 15,
+	SNET_A_STATS_HELD = 17,
 	/* Tickets now. */
-	SNET_A_STATS_TICKETS = 16,
+	SNET_A_STATS_TICKETS = 18,
+	/* Processes and programs that have tickets now. */
+	SNET_A_STATS_OWNERS = 19,
 	/* Process id of the registered decider; absent when there is none. */
-	SNET_A_STATS_DECIDER = 17,
+	SNET_A_STATS_DECIDER = 20,
 	/* private: */
 	__SNET_A_STATS_MAX,
 	SNET_A_STATS_MAX = (__SNET_A_STATS_MAX - 1)
@@ -267,6 +323,9 @@ enum {
 	SNET_A_MAIN_TICKET_ID = 12,
 	SNET_A_MAIN_RULE_ID = 13,
 	SNET_A_MAIN_TGID = 14,
+	SNET_A_MAIN_CAUSE = 15,
+	/* Audit messages dropped since the one before this. */
+	SNET_A_MAIN_DROPPED = 16,
 	/* private: */
 	__SNET_A_MAIN_MAX,
 	SNET_A_MAIN_MAX = (__SNET_A_MAIN_MAX - 1)
@@ -316,6 +375,11 @@ enum {
 	/* Remove all tickets. */
 	SNET_CMD_TICKET_FLUSH = 15,
 	SNET_CMD_STATS_GET = 16,
+	/*
+	 * What the kernel decided alone, to whoever listens to the group of this name. The
+	 * ticket's id and its rule go with cause `ticket`.
+	 */
+	SNET_CMD_AUDIT = 17,
 	/* private: */
 	__SNET_CMD_MAX,
 	SNET_CMD_MAX = (__SNET_CMD_MAX - 1)

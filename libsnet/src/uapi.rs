@@ -6,6 +6,8 @@
 pub const FAMILY_NAME: &str = "snet";
 /// Version of the family.
 pub const FAMILY_VERSION: u8 = 1;
+/// Name of the multicast group `audit`.
+pub const MCGRP_AUDIT: &str = "audit";
 /// `abi-version`.
 pub const ABI_VERSION: u32 = 1;
 /// `max-tickets-per-message`.
@@ -70,6 +72,30 @@ pub mod call_flag {
     pub const FASTOPEN: u32 = 2;
     /// The call came from an io_uring worker.
     pub const IO_URING: u32 = 4;
+    /// The socket is locked while the call is held (SCTP's connectx and bindx), so that
+    /// the deadline can't be deferred.
+    pub const LOCKED: u32 = 8;
+}
+
+/// Why the kernel decided a call alone.
+pub mod cause {
+    /// A deny ticket.
+    pub const TICKET: u32 = 1;
+    /// No verdict came in time.
+    pub const DEADLINE: u32 = 2;
+    /// `no-decider`.
+    pub const NO_DECIDER: u32 = 3;
+    /// The decider went while the call was held.
+    pub const DECIDER_GONE: u32 = 4;
+    /// Three deadlines in a row had passed without a word of the decider.
+    pub const STALLED: u32 = 5;
+    /// Too many calls were held.
+    pub const BOUNDS: u32 = 6;
+    /// The event could not be delivered.
+    pub const LOST: u32 = 7;
+    /// The call would reach another host first than the one it names. Such calls are
+    /// refused where connect or send is watched.
+    pub const SOURCE_ROUTE: u32 = 8;
 }
 
 /// Attribute types, a module for each attribute set.
@@ -139,9 +165,10 @@ pub mod attr {
         /// `flags`.
         pub const FLAGS: u16 = 10;
     }
-    /// A verdict that the kernel remembers for one process, and the calls it is for. It
-    /// counts only while user id, user and network namespace, cgroup and executable are
-    /// those it was issued for.
+    /// A verdict that the kernel remembers, and the calls it is for. A process ticket counts
+    /// only while user id, user and network namespace, cgroup and executable are those it was
+    /// issued for. A program ticket names an executable in place of a process, and counts for
+    /// every process of the initial user namespace that runs it.
     pub mod ticket {
         /// `pad`.
         pub const PAD: u16 = 1;
@@ -182,12 +209,25 @@ pub mod attr {
         pub const LAST_HIT: u16 = 18;
         /// Start of the process, nanoseconds since boot.
         pub const START_TIME: u16 = 19;
-        /// User the ticket was issued for (dump only).
+        /// User the ticket is for. Given only for program tickets, where absent means any; in a
+        /// dump of a process ticket the user it was issued for.
         pub const UID: u16 = 20;
         /// Network namespace the ticket was issued for (dump only).
         pub const NET_NS: u16 = 21;
         /// Cgroup the ticket was issued for (dump only).
         pub const CGROUP_ID: u16 = 22;
+        /// Calls it may still decide; absent for no limit. Not together with inherit.
+        pub const USES: u16 = 23;
+        /// Processes that the process forks get a copy each. For process tickets only.
+        pub const INHERIT: u16 = 24;
+        /// Id of the ticket this one is an inherited copy of (dump only). Copies have ids of the
+        /// kernel's, with the highest bit set; they are removed with their origin's id too.
+        pub const ORIGIN: u16 = 25;
+        /// Device of the executable as stat(2) shows it, in the kernel's huge encoding. It and
+        /// exe-inode make a program ticket, which names no process.
+        pub const EXE_DEVICE: u16 = 26;
+        /// `exe-inode`.
+        pub const EXE_INODE: u16 = 27;
     }
     /// One operation of the watch set.
     pub mod watch {
@@ -250,12 +290,18 @@ pub mod attr {
         pub const FALLBACK_LOST: u16 = 13;
         /// Held calls ended by a fatal signal.
         pub const KILLED: u16 = 14;
+        /// Calls refused because of a source route.
+        pub const REFUSED: u16 = 15;
+        /// Audit messages that were not sent, for their rate or for want of room.
+        pub const AUDIT_DROPPED: u16 = 16;
         /// Calls held now.
-        pub const HELD: u16 = 15;
+        pub const HELD: u16 = 17;
         /// Tickets now.
-        pub const TICKETS: u16 = 16;
+        pub const TICKETS: u16 = 18;
+        /// Processes and programs that have tickets now.
+        pub const OWNERS: u16 = 19;
         /// Process id of the registered decider; absent when there is none.
-        pub const DECIDER: u16 = 17;
+        pub const DECIDER: u16 = 20;
     }
     /// Top-level attributes of every message.
     pub mod main {
@@ -287,6 +333,10 @@ pub mod attr {
         pub const RULE_ID: u16 = 13;
         /// `tgid`.
         pub const TGID: u16 = 14;
+        /// `cause`.
+        pub const CAUSE: u16 = 15;
+        /// Audit messages dropped since the one before this.
+        pub const DROPPED: u16 = 16;
     }
 }
 
@@ -329,4 +379,7 @@ pub mod cmd {
     pub const TICKET_FLUSH: u8 = 15;
     /// `stats-get`.
     pub const STATS_GET: u8 = 16;
+    /// What the kernel decided alone, to whoever listens to the group of this name. The
+    /// ticket's id and its rule go with cause `ticket`.
+    pub const AUDIT: u8 = 17;
 }

@@ -72,6 +72,10 @@ pub struct Stats {
     pub fallback_lost: u64,
     /// Held calls that a fatal signal ended.
     pub killed: u64,
+    /// Calls refused because of a source route.
+    pub refused: u64,
+    /// Audit messages that were not sent, for their rate or for want of room.
+    pub audit_dropped: u64,
     /// Calls held now.
     pub held: u32,
     /// Tickets now.

@@ -134,6 +134,8 @@ pub fn decode_stats(attributes: &[u8]) -> Result<Stats, DecodeError> {
         fallback_bounds: table.required(key!(stats::FALLBACK_BOUNDS))?,
         fallback_lost: table.required(key!(stats::FALLBACK_LOST))?,
         killed: table.required(key!(stats::KILLED))?,
+        refused: table.required(key!(stats::REFUSED))?,
+        audit_dropped: table.required(key!(stats::AUDIT_DROPPED))?,
         held: table.required(key!(stats::HELD))?,
         tickets: table.required(key!(stats::TICKETS))?,
         decider: table.optional(key!(stats::DECIDER))?,
