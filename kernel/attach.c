@@ -21,15 +21,16 @@
 #include "compat.h"
 
 /*
- * A replacement of security_NAME() calls the original, which passes here again: the call
- * from this module is let through.
+ * A replacement that wraps its function calls it, which passes here again: the call from this
+ * module is let through. Kernel threads act for nobody, and may wait in what they call for as
+ * long as they live: they don't enter this module.
  */
 static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 			     struct ftrace_regs *fregs)
 {
 	struct snet_attachment *attachment = container_of(ops, struct snet_attachment, ops);
 
-	if (!within_module(parent_ip, THIS_MODULE))
+	if (!within_module(parent_ip, THIS_MODULE) && !(current->flags & PF_KTHREAD))
 		compat_set_instruction_pointer(fregs, (unsigned long)attachment->replacement);
 }
 

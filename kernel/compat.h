@@ -57,4 +57,22 @@ static inline bool compat_is_mnt_ns(const struct ns_common *ns)
 #define COMPAT_EXIT_PROBE_PARAMS void *data, struct task_struct *task
 #endif
 
+/*
+ * Parameters of a protocol's accept(), and these as a struct proto_accept_arg *arg, which
+ * came with 6.10.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#define COMPAT_ACCEPT_PARAMS struct socket *sock, struct socket *newsock, struct proto_accept_arg *arg
+#define COMPAT_ACCEPT_ARGS sock, newsock, arg
+#define COMPAT_ACCEPT_ARG
+#else
+struct proto_accept_arg {
+	int flags;
+	bool kern;
+};
+#define COMPAT_ACCEPT_PARAMS struct socket *sock, struct socket *newsock, int flags, bool kern
+#define COMPAT_ACCEPT_ARGS sock, newsock, arg->flags, arg->kern
+#define COMPAT_ACCEPT_ARG struct proto_accept_arg args = { flags, kern }, *arg = &args;
+#endif
+
 #endif /* SNET_COMPAT_H */

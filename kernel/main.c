@@ -7,6 +7,7 @@
 #include <linux/rcupdate.h>
 
 #include "decider.h"
+#include "hook.h"
 #include "hooks.h"
 #include "lifecycle.h"
 #include "netlink.h"
@@ -48,6 +49,7 @@ static void __exit snet_exit(void)
 	snet_netlink_exit();
 	snet_hooks_detach_all();
 	snet_requests_close();
+	snet_accept_release();
 	snet_requests_wait_empty();
 	synchronize_rcu_tasks();
 	snet_decider_exit();

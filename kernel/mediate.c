@@ -6,12 +6,16 @@
 #include <net/sock.h>
 
 #include "decider.h"
+#include "hook.h"
 #include "mediate.h"
 #include "object.h"
 #include "policy.h"
 #include "request.h"
 #include "stats.h"
 #include "ticket.h"
+
+/* How often a call is decided anew because its socket was changed while it was held. */
+#define MAX_DECISIONS 4
 
 /* The kernel's own sockets and threads act for nobody. io_uring workers act for a process. */
 static bool is_kernels_own(const struct sock *sk)
@@ -25,6 +29,65 @@ static bool is_disconnect(enum snet_operation operation, const struct sockaddr *
 {
 	return operation == SNET_OP_CONNECT && addrlen >= (int)sizeof(sa_family_t) &&
 	       address->sa_family == AF_UNSPEC;
+}
+
+/* May this program make a source route? -EACCES unless it is the decider. */
+int snet_refuse_source_route(void)
+{
+	if (snet_decider_is_current())
+		return 0;
+	snet_count(SNET_COUNT_REFUSED);
+	return -EACCES;
+}
+
+static int decide(const struct snet_object *object)
+{
+	snet_count(SNET_COUNT_CALLS);
+	switch (snet_ticket_lookup(object)) {
+	case SNET_VERDICT_ALLOW:
+		snet_count(SNET_COUNT_TICKET_ALLOWED);
+		return 0;
+	case SNET_VERDICT_DENY:
+		snet_count(SNET_COUNT_TICKET_DENIED);
+		return -EACCES;
+	default:
+		return snet_request_hold(object);
+	}
+}
+
+/* Has another thread bound the socket elsewhere since @object was filled? */
+static bool is_outdated(const struct snet_object *object, const struct sock *sk)
+{
+	return (object->operation == SNET_OP_LISTEN || object->operation == SNET_OP_CONNECT) &&
+	       object->local.port != snet_local_port(sk);
+}
+
+/* @called is the socket that the call is made on, @sk the one whose addresses count. */
+static int mediate(enum snet_operation operation, const struct sock *called,
+		   const struct sock *sk, u32 flags, const struct sockaddr *address, int addrlen)
+{
+	enum snet_protocol protocol;
+	struct snet_object object;
+	int i, err;
+
+	if (is_kernels_own(called) || called->sk_family == AF_NETLINK)
+		return 0;
+	protocol = snet_protocol_of(called);
+	if (!snet_watched(operation, protocol) || is_disconnect(operation, address, addrlen) ||
+	    snet_decider_is_current())
+		return 0;
+	if ((operation == SNET_OP_CONNECT || operation == SNET_OP_SEND) &&
+	    unlikely(snet_is_source_routed(sk)))
+		return snet_refuse_source_route();
+	flags |= snet_call_flags(called);
+	for (i = 0; i < MAX_DECISIONS; i++) {
+		snet_object_fill(&object, operation, protocol, sk, address, addrlen);
+		object.flags = flags;
+		err = decide(&object);
+		if (err || !is_outdated(&object, sk))
+			return err;
+	}
+	return -EACCES;
 }
 
 /**
@@ -41,26 +104,19 @@ static bool is_disconnect(enum snet_operation operation, const struct sockaddr *
 int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags,
 		 const struct sockaddr *address, int addrlen)
 {
-	enum snet_protocol protocol;
-	struct snet_object object;
+	return mediate(operation, sk, sk, flags, address, addrlen);
+}
 
-	if (is_kernels_own(sk) || sk->sk_family == AF_NETLINK)
-		return 0;
-	protocol = snet_protocol_of(sk);
-	if (!snet_watched(operation, protocol) || is_disconnect(operation, address, addrlen) ||
-	    snet_decider_is_current())
-		return 0;
-	snet_count(SNET_COUNT_CALLS);
-	snet_object_fill(&object, operation, protocol, sk, address, addrlen);
-	object.flags |= flags;
-	switch (snet_ticket_lookup(&object)) {
-	case SNET_VERDICT_ALLOW:
-		snet_count(SNET_COUNT_TICKET_ALLOWED);
-		return 0;
-	case SNET_VERDICT_DENY:
-		snet_count(SNET_COUNT_TICKET_DENIED);
-		return -EACCES;
-	default:
-		return snet_request_hold(&object);
-	}
+/**
+ * snet_mediate_accept - the same for a connection that a listening socket has taken
+ * @listener: the listening socket
+ * @sk: the connection's
+ * @flags: as above
+ * @peer: the address of its other end
+ * @addrlen: its length
+ */
+int snet_mediate_accept(const struct sock *listener, const struct sock *sk, u32 flags,
+			const struct sockaddr *peer, int addrlen)
+{
+	return mediate(SNET_OP_ACCEPT, listener, sk, flags, peer, addrlen);
 }

@@ -69,6 +69,7 @@ enum snet_protocol snet_protocol_of(const struct sock *sk)
 		/* SMC opens its TCP connection from inside the kernel, past every hook. */
 		return SNET_PROTO_TCP;
 	case AF_PACKET:
+	case AF_XDP:
 		return SNET_PROTO_PACKET;
 	case AF_UNIX:
 		return SNET_PROTO_UNIX;
@@ -116,12 +117,19 @@ static void addr_read(struct snet_addr *addr, const struct sock *sk,
 		addr_set_v6(addr, &in6->sin6_addr, in6->sin6_port);
 }
 
+/* 0 when the socket has none, or is of no family that has. */
+u16 snet_local_port(const struct sock *sk)
+{
+	/* Of a raw socket inet_num is the protocol number. */
+	if ((sk->sk_family != AF_INET && sk->sk_family != AF_INET6) || sk->sk_type == SOCK_RAW)
+		return 0;
+	return READ_ONCE(inet_sk(sk)->inet_num);
+}
+
 static void local_from_socket(struct snet_addr *local, const struct sock *sk)
 {
-	__be16 port = htons(inet_sk(sk)->inet_num);
+	__be16 port = htons(snet_local_port(sk));
 
-	if (sk->sk_type == SOCK_RAW)
-		port = 0;	/* inet_num is the protocol number there */
 #if IS_ENABLED(CONFIG_IPV6)
 	if (sk->sk_family == AF_INET6) {
 		addr_set_v6(local, &sk->sk_v6_rcv_saddr, port);
@@ -163,7 +171,8 @@ bool snet_object_equal(const struct snet_object *a, const struct snet_object *b)
 	       addr_equal(&a->local, &b->local);
 }
 
-static u32 call_flags(const struct sock *sk)
+/* enum snet_call_flag, as far as the socket and the thread tell them. */
+u32 snet_call_flags(const struct sock *sk)
 {
 	const struct socket *sock = sk->sk_socket;
 	u32 flags = 0;
@@ -177,7 +186,7 @@ static u32 call_flags(const struct sock *sk)
 
 /**
  * snet_object_fill - say what a call attempts
- * @object: written whole
+ * @object: written whole, but for the flags, which are the caller's to set
  * @operation: the operation
  * @protocol: what snet_protocol_of() said of the socket
  * @sk: the socket
@@ -197,7 +206,6 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		.family = sk->sk_family,
 		.type = sk->sk_type,
 		.number = sk->sk_protocol,
-		.flags = call_flags(sk),
 		.net = sock_net(sk),
 	};
 	if (inet)

@@ -36,6 +36,8 @@ struct snet_object {
 
 enum snet_protocol snet_protocol_of(const struct sock *sk);
 bool snet_object_equal(const struct snet_object *a, const struct snet_object *b);
+u16 snet_local_port(const struct sock *sk);
+u32 snet_call_flags(const struct sock *sk);
 void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		      enum snet_protocol protocol, const struct sock *sk,
 		      const struct sockaddr *address, int addrlen);

@@ -126,7 +126,7 @@ def refuses_to_watch_what_it_can_not_see(g):
     import genl
     with Decider() as decider:
         refusal = g.assert_raises(genl.NetlinkError, lambda: decider.control.command(
-            uapi.CMD_WATCH_SET, watch(uapi.OP_RECV, uapi.PROTO_UDP), watch(uapi.OP_CONNECT)))
+            uapi.CMD_WATCH_SET, watch(uapi.OP_RECV, uapi.PROTO_TCP), watch(uapi.OP_CONNECT)))
         g.assert_equal(refusal.errno, errno.EOPNOTSUPP)
         g.assert_true(refusal.message, "extended ack")
         client = Client(g)
