@@ -42,6 +42,7 @@ int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags
 		 const struct sockaddr *address, int addrlen)
 {
 	enum snet_protocol protocol;
+	struct snet_ticket_hit hit;
 	struct snet_object object;
 
 	if (is_kernels_own(sk) || sk->sk_family == AF_NETLINK)
@@ -53,7 +54,7 @@ int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags
 	snet_count(SNET_COUNT_CALLS);
 	snet_object_fill(&object, operation, protocol, sk, address, addrlen);
 	object.flags |= flags;
-	switch (snet_ticket_lookup(&object)) {
+	switch (snet_ticket_lookup(&object, &hit)) {
 	case SNET_VERDICT_ALLOW:
 		snet_count(SNET_COUNT_TICKET_ALLOWED);
 		return 0;
