@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <net/sock.h>
 
+#include "audit.h"
 #include "decider.h"
 #include "mediate.h"
 #include "object.h"
@@ -36,7 +37,7 @@ static bool is_disconnect(enum snet_operation operation, const struct sockaddr *
  * @addrlen: its length
  *
  * Returns 0 when the call may go on, -EACCES when it may not, -EINTR when the thread is being
- * killed. Doesn't sleep when a ticket decides.
+ * killed. Doesn't sleep when a ticket allows.
  */
 int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags,
 		 const struct sockaddr *address, int addrlen)
@@ -60,6 +61,7 @@ int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags
 		return 0;
 	case SNET_VERDICT_DENY:
 		snet_count(SNET_COUNT_TICKET_DENIED);
+		snet_audit(&object, SNET_CAUSE_TICKET, SNET_VERDICT_DENY, &hit);
 		return -EACCES;
 	default:
 		return snet_request_hold(&object);

@@ -9,6 +9,8 @@
 #include <linux/mutex.h>
 #include <net/genetlink.h>
 
+#include "audit.h"
+#include "compat.h"
 #include "decider.h"
 #include "hooks.h"
 #include "message.h"
@@ -20,6 +22,11 @@
 /* Serialises changes of policy and watch set against each other; may sleep under it. */
 static DEFINE_MUTEX(settings_mutex);
 
+/* Joining needs the capability in the user namespace of init_net, where alone it is sent to. */
+static const struct genl_multicast_group groups[SNET_NL_GROUPS] = {
+	[SNET_NL_GROUP_AUDIT] = { .name = SNET_MCGRP_AUDIT, .flags = COMPAT_MCGRP_ADMIN },
+};
+
 struct genl_family snet_family __ro_after_init = {
 	.name = SNET_FAMILY_NAME,
 	.version = SNET_FAMILY_VERSION,
@@ -28,6 +35,8 @@ struct genl_family snet_family __ro_after_init = {
 	.module = THIS_MODULE,
 	.ops = snet_nl_ops,
 	.n_ops = SNET_NL_OPS_COUNT,
+	.mcgrps = groups,
+	.n_mcgrps = SNET_NL_GROUPS,
 	.resv_start_op = SNET_CMD_REGISTER,
 };
 
@@ -262,10 +271,15 @@ int snet_nl_request_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 
 int snet_netlink_init(void)
 {
-	return genl_register_family(&snet_family);
+	int err = genl_register_family(&snet_family);
+
+	if (!err)
+		snet_audit_open();
+	return err;
 }
 
 void snet_netlink_exit(void)
 {
+	snet_audit_close();
 	genl_unregister_family(&snet_family);
 }

@@ -19,6 +19,7 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
+#include "audit.h"
 #include "decider.h"
 #include "message.h"
 #include "policy.h"
@@ -70,6 +71,15 @@ static const enum snet_counter counter_of[SNET_OUTCOMES] = {
 	[SNET_OUTCOME_BOUNDS] = SNET_COUNT_FALLBACK_BOUNDS,
 	[SNET_OUTCOME_LOST] = SNET_COUNT_FALLBACK_LOST,
 	[SNET_OUTCOME_KILLED] = SNET_COUNT_KILLED,
+};
+
+static const enum snet_cause cause_of[SNET_OUTCOMES] = {
+	[SNET_OUTCOME_DEADLINE] = SNET_CAUSE_DEADLINE,
+	[SNET_OUTCOME_NO_DECIDER] = SNET_CAUSE_NO_DECIDER,
+	[SNET_OUTCOME_DECIDER_GONE] = SNET_CAUSE_DECIDER_GONE,
+	[SNET_OUTCOME_STALLED] = SNET_CAUSE_STALLED,
+	[SNET_OUTCOME_BOUNDS] = SNET_CAUSE_BOUNDS,
+	[SNET_OUTCOME_LOST] = SNET_CAUSE_LOST,
 };
 
 static struct request *request_new(const struct snet_object *object)
@@ -268,7 +278,15 @@ static enum snet_outcome ask(const struct snet_object *object)
 	return leave(request, SNET_OUTCOME_DEADLINE);
 }
 
-static int result_of(enum snet_outcome outcome, enum snet_operation operation)
+static int fallback(const struct snet_object *object, enum snet_cause cause)
+{
+	enum snet_verdict verdict = snet_fallback(object->operation);
+
+	snet_audit(object, cause, verdict, NULL);
+	return verdict == SNET_VERDICT_ALLOW ? 0 : -EACCES;
+}
+
+static int result_of(enum snet_outcome outcome, const struct snet_object *object)
 {
 	snet_count(counter_of[outcome]);
 	switch (outcome) {
@@ -279,7 +297,7 @@ static int result_of(enum snet_outcome outcome, enum snet_operation operation)
 	case SNET_OUTCOME_KILLED:
 		return -EINTR;
 	default:
-		return snet_fallback(operation) == SNET_VERDICT_ALLOW ? 0 : -EACCES;
+		return fallback(object, cause_of[outcome]);
 	}
 }
 
@@ -302,7 +320,7 @@ int snet_request_hold(const struct snet_object *object)
 	else
 		outcome = ask(object);
 	snet_in_flight_end();
-	return result_of(outcome, object->operation);
+	return result_of(outcome, object);
 }
 
 static struct request *find_locked(u64 id)
