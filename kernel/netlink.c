@@ -5,6 +5,8 @@
  * run side by side (parallel_ops), so that a verdict never waits for a dump or for another
  * family.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <net/genetlink.h>
@@ -269,13 +271,31 @@ int snet_nl_request_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	return skb->len;
 }
 
+static bool somebody_listens(void)
+{
+	return genl_has_listeners(&snet_family, &init_net, SNET_NL_GROUP_AUDIT);
+}
+
+/*
+ * Netlink lets anybody join the number of a group that no family has yet, and who did would
+ * hear what is sent to it later. Unregistering throws them out. One who joins again and again
+ * could win each time; then the group stays silent.
+ */
 int snet_netlink_init(void)
 {
-	int err = genl_register_family(&snet_family);
+	int err = genl_register_family(&snet_family), tries;
 
-	if (!err)
+	for (tries = 0; !err && somebody_listens() && tries < 16; tries++) {
+		genl_unregister_family(&snet_family);
+		err = genl_register_family(&snet_family);
+	}
+	if (err)
+		return err;
+	if (somebody_listens())
+		pr_warn("no audit messages: a process keeps joining the group as it is made; load again\n");
+	else
 		snet_audit_open();
-	return err;
+	return 0;
 }
 
 void snet_netlink_exit(void)
