@@ -112,8 +112,8 @@ SNET_WRAP(socket_sendmsg, PARAMS(struct socket *sock, struct msghdr *msg, int si
 
 /*
  * setsockopt() with addresses, which passes no other hook. The socket is locked meanwhile, by a
- * lock that may be slept under; its own process waits for itself at most as long as the
- * deadline. What comes from the network (SCTP_PARAM_*) comes in softirq and isn't a call.
+ * lock that may be slept under: whoever wants it waits at most nonblock-deadline for each
+ * address. What comes from the network (SCTP_PARAM_*) comes in softirq and isn't a call.
  */
 static int hook_sctp_bind_connect(struct sock *sk, int optname, struct sockaddr *address,
 				  int addrlen)
@@ -129,7 +129,7 @@ static int hook_sctp_bind_connect(struct sock *sk, int optname, struct sockaddr 
 
 		err = snet_mediate(optname == SCTP_SOCKOPT_CONNECTX ? SNET_OP_CONNECT :
 								      SNET_OP_BIND,
-				   sk, 0, address, min(size, addrlen));
+				   sk, SNET_CALL_LOCKED, address, min(size, addrlen));
 		address = (void *)address + size;
 		addrlen -= size;
 	}

@@ -37,6 +37,7 @@ struct request {
 	struct snet_subject subject;	/* of the thread that was first */
 	struct snet_object object;
 	unsigned long deadline;		/* jiffies; READ_ONCE()/WRITE_ONCE() */
+	unsigned long latest;		/* jiffies; no deadline may be later, if it is_urgent() */
 	enum snet_outcome outcome;	/* the same */
 };
 
@@ -133,9 +134,15 @@ static struct request *twin_locked(const struct request *wanted)
 	return NULL;
 }
 
+/* Somebody else waits as well: an event loop, a ring's worker, whoever wants the socket's lock. */
+static bool is_urgent(const struct snet_object *object)
+{
+	return object->flags & (SNET_CALL_NONBLOCK | SNET_CALL_IO_URING | SNET_CALL_LOCKED);
+}
+
 static u32 deadline_ms_for(const struct snet_object *object)
 {
-	if (object->flags & (SNET_CALL_NONBLOCK | SNET_CALL_IO_URING))
+	if (is_urgent(object))
 		return READ_ONCE(snet_policy.nonblock_deadline_ms);
 	return READ_ONCE(snet_policy.deadline_ms);
 }
@@ -145,7 +152,8 @@ static void add_locked(struct request *request)
 	struct pid *pid = request->subject.identity.pid;
 
 	request->id = ++last_id;
-	request->deadline = jiffies + msecs_to_jiffies(deadline_ms_for(&request->object));
+	request->latest = jiffies + msecs_to_jiffies(deadline_ms_for(&request->object));
+	request->deadline = request->latest;
 	list_add_tail(&request->node, &requests);
 	hash_add(by_id, &request->by_id, request->id);
 	hash_add(by_process, &request->by_process, (unsigned long)pid);
@@ -363,19 +371,31 @@ int snet_request_decide(u64 id, enum snet_verdict verdict, struct list_head *tic
 	return err;
 }
 
-/* Gives one request a new deadline, counted from now; -ENOENT when it isn't held any more. */
+static int defer_locked(struct request *request, unsigned long deadline)
+{
+	if (is_urgent(&request->object) && time_after(deadline, request->latest))
+		return -EINVAL;
+	WRITE_ONCE(request->deadline, deadline);
+	wake_up_all(&request->wait);
+	return 0;
+}
+
+/*
+ * Gives one request a new deadline, counted from now. Returns 0; -ENOENT when it isn't held any
+ * more, -EINVAL when it may not be held that long.
+ */
 int snet_request_defer(u64 id, u32 deadline_ms)
 {
+	unsigned long deadline = jiffies + msecs_to_jiffies(deadline_ms);
 	struct request *request;
+	int err = -ENOENT;
 
 	spin_lock(&table_lock);
 	request = find_locked(id);
-	if (request) {
-		WRITE_ONCE(request->deadline, jiffies + msecs_to_jiffies(deadline_ms));
-		wake_up_all(&request->wait);
-	}
+	if (request)
+		err = defer_locked(request, deadline);
 	spin_unlock(&table_lock);
-	return request ? 0 : -ENOENT;
+	return err;
 }
 
 /*
