@@ -12,6 +12,7 @@
 #include <linux/proc_ns.h>
 #include <linux/sched.h>
 #include <linux/version.h>
+#include <net/genetlink.h>
 
 /* Renamed in 6.2; a silent no-op where the architecture can't do it, see attach.c. */
 static __always_inline void compat_set_instruction_pointer(struct ftrace_regs *fregs,
@@ -40,6 +41,13 @@ static inline struct file *compat_get_exe_file(struct mm_struct *mm)
 	rcu_read_unlock();
 	return file;
 }
+
+/* In 6.7, and in the stable series from 5.10.204, 5.15.143 and 6.1.68 on. */
+#ifdef GENL_MCAST_CAP_NET_ADMIN
+#define COMPAT_MCGRP_ADMIN GENL_MCAST_CAP_NET_ADMIN
+#else
+#error "this kernel lets everybody join multicast groups of netlink: take a newer one of its series"
+#endif
 
 static inline bool compat_is_mnt_ns(const struct ns_common *ns)
 {

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who decides. Owns the registration, its end (unregister, close of the socket, death) and
- * the count of deadlines missed in a row. The end completes all requests.
+ * Who decides. Owns the registration, its end and the count of deadlines missed in a row. It
+ * ends with unregister, the close of the socket, the end of the process and its execve(), also
+ * when somebody else still has the socket open. The end completes all requests.
  */
 #include <linux/netlink.h>
 #include <linux/notifier.h>
 #include <linux/pid.h>
-#include <linux/sched.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 #include <net/net_namespace.h>
 #include <net/netlink.h>
 
@@ -16,15 +19,21 @@
 
 #define MISSES_UNTIL_STALLED 3
 
-/* Protects the changes of pid and portid, which are read without it. Innermost. */
+/* Protects the changes of the registration, which is read without it. Innermost. */
 static DEFINE_SPINLOCK(decider_lock);
 static struct pid *decider_pid;	/* referenced; compared only, never followed, without the lock */
+static u64 decider_exec_id;
 static u32 decider_portid;	/* 0 when there is none */
 static atomic_t misses;
 
+static void clear_ended(struct work_struct *work);
+static DECLARE_WORK(ended_work, clear_ended);
+
+/* Both are only ever set to the process by itself. */
 bool snet_decider_is_current(void)
 {
-	return READ_ONCE(decider_pid) == task_tgid(current);
+	return READ_ONCE(decider_pid) == task_tgid(current) &&
+	       READ_ONCE(decider_exec_id) == READ_ONCE(current->self_exec_id);
 }
 
 u32 snet_decider_portid(void)
@@ -49,6 +58,7 @@ int snet_decider_register(u32 portid)
 	spin_lock(&decider_lock);
 	if (!decider_pid) {
 		atomic_set(&misses, 0);
+		WRITE_ONCE(decider_exec_id, READ_ONCE(current->self_exec_id));
 		WRITE_ONCE(decider_pid, get_pid(task_tgid(current)));
 		WRITE_ONCE(decider_portid, portid);
 		err = 0;
@@ -57,13 +67,27 @@ int snet_decider_register(u32 portid)
 	return err;
 }
 
-/* @portid 0 means whichever is registered. */
-static bool decider_clear(u32 portid)
+static bool has_ended_locked(void)
+{
+	const struct task_struct *task;
+	bool ended;
+
+	rcu_read_lock();
+	task = pid_task(decider_pid, PIDTYPE_TGID);
+	ended = !task || !atomic_read(&task->signal->live) ||
+		READ_ONCE(task->self_exec_id) != decider_exec_id;
+	rcu_read_unlock();
+	return ended;
+}
+
+/* @portid 0 means whichever is registered; @ended, only if its process has ended. */
+static bool decider_clear(u32 portid, bool ended)
 {
 	struct pid *pid = NULL;
 
 	spin_lock(&decider_lock);
-	if (decider_pid && (!portid || portid == decider_portid)) {
+	if (decider_pid && (!portid || portid == decider_portid) &&
+	    (!ended || has_ended_locked())) {
 		pid = decider_pid;
 		WRITE_ONCE(decider_portid, 0);
 		WRITE_ONCE(decider_pid, NULL);
@@ -73,10 +97,27 @@ static bool decider_clear(u32 portid)
 	return pid;
 }
 
+static void decider_end(u32 portid, bool ended)
+{
+	if (decider_clear(portid, ended))
+		snet_requests_complete_all(SNET_OUTCOME_DECIDER_GONE);
+}
+
 void snet_decider_drop(void)
 {
-	if (decider_clear(0))
-		snet_requests_complete_all(SNET_OUTCOME_DECIDER_GONE);
+	decider_end(0, false);
+}
+
+static void clear_ended(struct work_struct *work)
+{
+	decider_end(0, true);
+}
+
+/* The calling process has ended or executed a program. Any context. */
+void snet_decider_void(void)
+{
+	if (READ_ONCE(decider_pid) == task_tgid(current))
+		schedule_work(&ended_work);
 }
 
 /* -EPERM when another process decides, or none. */
@@ -110,8 +151,8 @@ static int socket_released(struct notifier_block *nb, unsigned long event, void 
 	const struct netlink_notify *notify = data;
 
 	if (event == NETLINK_URELEASE && notify->protocol == NETLINK_GENERIC &&
-	    net_eq(notify->net, &init_net) && notify->portid && decider_clear(notify->portid))
-		snet_requests_complete_all(SNET_OUTCOME_DECIDER_GONE);
+	    net_eq(notify->net, &init_net) && notify->portid)
+		decider_end(notify->portid, false);
 	return NOTIFY_DONE;
 }
 
@@ -124,8 +165,10 @@ int snet_decider_init(void)
 	return netlink_register_notifier(&release_notifier);
 }
 
+/* No probe of snet_decider_void() may run any more. */
 void snet_decider_exit(void)
 {
 	netlink_unregister_notifier(&release_notifier);
-	decider_clear(0);
+	cancel_work_sync(&ended_work);
+	decider_clear(0, false);
 }

@@ -10,6 +10,7 @@
 int snet_decider_register(u32 portid);
 int snet_decider_unregister(void);
 void snet_decider_drop(void);
+void snet_decider_void(void);
 bool snet_decider_is_current(void);
 u32 snet_decider_portid(void);
 u32 snet_decider_tgid(void);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Sees processes end and execute, so that the memory of their tickets is freed. Whether a
- * ticket counts doesn't depend on it: look-ups compare the execution themselves.
+ * Sees processes end and execute, so that the memory of their tickets is freed, and that a
+ * decider's registration ends with it. Whether a ticket counts, and whether a call is the
+ * decider's, doesn't depend on it: both compare the execution themselves.
  *
  * The probes run with preemption disabled.
  */
@@ -13,19 +14,23 @@
 #include <linux/tracepoint.h>
 
 #include "compat.h"
+#include "decider.h"
 #include "lifecycle.h"
 #include "ticket.h"
 
 static void probe_exit(COMPAT_EXIT_PROBE_PARAMS)
 {
-	if (!atomic_read(&task->signal->live))
-		snet_tickets_void(false);
+	if (atomic_read(&task->signal->live))
+		return;
+	snet_tickets_void(false);
+	snet_decider_void();
 }
 
 static void probe_exec(void *data, struct task_struct *task, pid_t old_pid,
 		       struct linux_binprm *bprm)
 {
 	snet_tickets_void(true);
+	snet_decider_void();
 }
 
 static struct {

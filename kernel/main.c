@@ -2,6 +2,8 @@
 /*
  * Load and unload. Each stage of the load is undone by its mirror image.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/init.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
@@ -14,28 +16,37 @@
 #include "request.h"
 #include "ticket.h"
 
+static bool disable;
+module_param(disable, bool, 0444);
+MODULE_PARM_DESC(disable, "refuse to load; snet.disable=1 on the kernel's command line brings a "
+			  "machine back that its rules have locked");
+
 static int __init snet_init(void)
 {
 	int err;
 
-	err = snet_lifecycle_init();
+	if (disable) {
+		pr_notice("not loaded: the parameter disable is set\n");
+		return -EPERM;
+	}
+	err = snet_decider_init();
 	if (err)
 		return err;
-	err = snet_hooks_init();
+	err = snet_lifecycle_init();
 	if (err)
-		goto out_lifecycle;
-	err = snet_decider_init();
+		goto out_decider;
+	err = snet_hooks_init();
 	if (err)
 		goto out_lifecycle;
 	err = snet_netlink_init();
 	if (err)
-		goto out_decider;
+		goto out_lifecycle;
 	return 0;
 
-out_decider:
-	snet_decider_exit();
 out_lifecycle:
 	snet_lifecycle_exit();
+out_decider:
+	snet_decider_exit();
 	return err;
 }
 
@@ -52,8 +63,8 @@ static void __exit snet_exit(void)
 	snet_accept_release();
 	snet_requests_wait_empty();
 	synchronize_rcu_tasks();
-	snet_decider_exit();
 	snet_lifecycle_exit();
+	snet_decider_exit();
 	snet_tickets_exit();
 }
 

@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <net/sock.h>
 
+#include "audit.h"
 #include "decider.h"
 #include "hook.h"
 #include "mediate.h"
@@ -31,24 +32,40 @@ static bool is_disconnect(enum snet_operation operation, const struct sockaddr *
 	       address->sa_family == AF_UNSPEC;
 }
 
-/* May this program make a source route? -EACCES unless it is the decider. */
-int snet_refuse_source_route(void)
+/**
+ * snet_refuse_source_route - may this program make a source route, or use it?
+ * @sk: the socket; NULL where it isn't known, and then the refusal is only counted
+ *
+ * -EACCES unless it is the decider.
+ */
+int snet_refuse_source_route(const struct sock *sk)
 {
+	struct snet_object object;
+
 	if (snet_decider_is_current())
 		return 0;
 	snet_count(SNET_COUNT_REFUSED);
+	if (sk) {
+		snet_object_fill(&object, sk->sk_type == SOCK_STREAM ? SNET_OP_CONNECT : SNET_OP_SEND,
+				 snet_protocol_of(sk), sk, NULL, 0);
+		object.flags = snet_call_flags(sk);
+		snet_audit(&object, SNET_CAUSE_SOURCE_ROUTE, SNET_VERDICT_DENY, NULL);
+	}
 	return -EACCES;
 }
 
 static int decide(const struct snet_object *object)
 {
+	struct snet_ticket_hit hit;
+
 	snet_count(SNET_COUNT_CALLS);
-	switch (snet_ticket_lookup(object)) {
+	switch (snet_ticket_lookup(object, &hit)) {
 	case SNET_VERDICT_ALLOW:
 		snet_count(SNET_COUNT_TICKET_ALLOWED);
 		return 0;
 	case SNET_VERDICT_DENY:
 		snet_count(SNET_COUNT_TICKET_DENIED);
+		snet_audit(object, SNET_CAUSE_TICKET, SNET_VERDICT_DENY, &hit);
 		return -EACCES;
 	default:
 		return snet_request_hold(object);
@@ -78,7 +95,7 @@ static int mediate(enum snet_operation operation, const struct sock *called,
 		return 0;
 	if ((operation == SNET_OP_CONNECT || operation == SNET_OP_SEND) &&
 	    unlikely(snet_is_source_routed(sk)))
-		return snet_refuse_source_route();
+		return snet_refuse_source_route(sk);
 	flags |= snet_call_flags(called);
 	for (i = 0; i < MAX_DECISIONS; i++) {
 		snet_object_fill(&object, operation, protocol, sk, address, addrlen);

@@ -77,10 +77,16 @@ static int put_object(struct sk_buff *skb, const struct snet_object *object)
 	return 0;
 }
 
+int snet_message_put_call(struct sk_buff *skb, const struct snet_subject *subject,
+			  const struct snet_object *object)
+{
+	return put_subject(skb, subject) ?: put_object(skb, object);
+}
+
 int snet_message_put_event(struct sk_buff *skb, const struct snet_request_view *view)
 {
 	if (put_u64(skb, SNET_A_MAIN_REQUEST_ID, view->id, SNET_A_MAIN_PAD) ||
-	    put_subject(skb, view->subject) || put_object(skb, view->object) ||
+	    snet_message_put_call(skb, view->subject, view->object) ||
 	    nla_put_u32(skb, SNET_A_MAIN_DEADLINE, view->deadline_ms))
 		return -EMSGSIZE;
 	return 0;
@@ -89,9 +95,8 @@ int snet_message_put_event(struct sk_buff *skb, const struct snet_request_view *
 /* Returns 0; -EAGAIN when the decider's socket is full, -ECONNREFUSED when it is gone. */
 int snet_message_send_event(const struct snet_request_view *view, u32 portid)
 {
-	/* The attributes without the path take well under a kilobyte. */
 	size_t path = view->subject->exe ? strlen(view->subject->exe) : 0;
-	struct sk_buff *skb = genlmsg_new(1024 + path, GFP_KERNEL);
+	struct sk_buff *skb = genlmsg_new(SNET_MESSAGE_CALL_SIZE + path, GFP_KERNEL);
 	void *header;
 
 	if (!skb)

@@ -12,7 +12,12 @@
 
 extern struct genl_family snet_family;
 
+/* Takes all attributes of a message about a call but the path, with room to spare. */
+#define SNET_MESSAGE_CALL_SIZE	1024
+
 int snet_message_send_event(const struct snet_request_view *view, u32 portid);
+int snet_message_put_call(struct sk_buff *skb, const struct snet_subject *subject,
+			  const struct snet_object *object);
 int snet_message_put_event(struct sk_buff *skb, const struct snet_request_view *view);
 int snet_message_put_ticket(struct sk_buff *skb, const struct snet_ticket_record *record);
 int snet_message_put_policy(struct sk_buff *skb);

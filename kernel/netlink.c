@@ -5,10 +5,14 @@
  * run side by side (parallel_ops), so that a verdict never waits for a dump or for another
  * family.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <net/genetlink.h>
 
+#include "audit.h"
+#include "compat.h"
 #include "decider.h"
 #include "hooks.h"
 #include "message.h"
@@ -20,6 +24,11 @@
 /* Serialises changes of policy and watch set against each other; may sleep under it. */
 static DEFINE_MUTEX(settings_mutex);
 
+/* Joining needs the capability in the user namespace of init_net, where alone it is sent to. */
+static const struct genl_multicast_group groups[SNET_NL_GROUPS] = {
+	[SNET_NL_GROUP_AUDIT] = { .name = SNET_MCGRP_AUDIT, .flags = COMPAT_MCGRP_ADMIN },
+};
+
 struct genl_family snet_family __ro_after_init = {
 	.name = SNET_FAMILY_NAME,
 	.version = SNET_FAMILY_VERSION,
@@ -28,6 +37,8 @@ struct genl_family snet_family __ro_after_init = {
 	.module = THIS_MODULE,
 	.ops = snet_nl_ops,
 	.n_ops = SNET_NL_OPS_COUNT,
+	.mcgrps = groups,
+	.n_mcgrps = SNET_NL_GROUPS,
 	.resv_start_op = SNET_CMD_REGISTER,
 };
 
@@ -260,12 +271,35 @@ int snet_nl_request_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	return skb->len;
 }
 
+static bool somebody_listens(void)
+{
+	return genl_has_listeners(&snet_family, &init_net, SNET_NL_GROUP_AUDIT);
+}
+
+/*
+ * Netlink lets anybody join the number of a group that no family has yet, and who did would
+ * hear what is sent to it later. Unregistering throws them out. One who joins again and again
+ * could win each time; then the group stays silent.
+ */
 int snet_netlink_init(void)
 {
-	return genl_register_family(&snet_family);
+	int err = genl_register_family(&snet_family), tries;
+
+	for (tries = 0; !err && somebody_listens() && tries < 16; tries++) {
+		genl_unregister_family(&snet_family);
+		err = genl_register_family(&snet_family);
+	}
+	if (err)
+		return err;
+	if (somebody_listens())
+		pr_warn("no audit messages: a process keeps joining the group as it is made; load again\n");
+	else
+		snet_audit_open();
+	return 0;
 }
 
 void snet_netlink_exit(void)
 {
+	snet_audit_close();
 	genl_unregister_family(&snet_family);
 }

@@ -4,6 +4,12 @@
 
 #include <net/genetlink.h>
 
+/* Multicast groups, by their place in the family. */
+enum snet_nl_group {
+	SNET_NL_GROUP_AUDIT,
+	SNET_NL_GROUPS,
+};
+
 #define snet_for_each_attr(attr, info, rem) \
 	nlmsg_for_each_attr(attr, (info)->nlhdr, GENL_HDRLEN, rem)
 

@@ -123,8 +123,11 @@ int snet_nl_defer_doit(struct sk_buff *skb, struct genl_info *info)
 		return -EINVAL;
 	err = snet_request_defer(nla_get_u64(info->attrs[SNET_A_MAIN_REQUEST_ID]),
 				 nla_get_u32(info->attrs[SNET_A_MAIN_DEADLINE]));
-	if (err)
+	if (err == -ENOENT)
 		GENL_SET_ERR_MSG(info, "nothing is held under this request-id any more");
+	if (err == -EINVAL)
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[SNET_A_MAIN_DEADLINE],
+				    "non-blocking, io_uring and locked calls are held no longer than nonblock-deadline in all");
 	return err;
 }
 

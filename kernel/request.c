@@ -19,6 +19,7 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
+#include "audit.h"
 #include "decider.h"
 #include "message.h"
 #include "policy.h"
@@ -36,6 +37,7 @@ struct request {
 	struct snet_subject subject;	/* of the thread that was first */
 	struct snet_object object;
 	unsigned long deadline;		/* jiffies; READ_ONCE()/WRITE_ONCE() */
+	unsigned long latest;		/* jiffies; no deadline may be later, if it is_urgent() */
 	enum snet_outcome outcome;	/* the same */
 };
 
@@ -70,6 +72,15 @@ static const enum snet_counter counter_of[SNET_OUTCOMES] = {
 	[SNET_OUTCOME_BOUNDS] = SNET_COUNT_FALLBACK_BOUNDS,
 	[SNET_OUTCOME_LOST] = SNET_COUNT_FALLBACK_LOST,
 	[SNET_OUTCOME_KILLED] = SNET_COUNT_KILLED,
+};
+
+static const enum snet_cause cause_of[SNET_OUTCOMES] = {
+	[SNET_OUTCOME_DEADLINE] = SNET_CAUSE_DEADLINE,
+	[SNET_OUTCOME_NO_DECIDER] = SNET_CAUSE_NO_DECIDER,
+	[SNET_OUTCOME_DECIDER_GONE] = SNET_CAUSE_DECIDER_GONE,
+	[SNET_OUTCOME_STALLED] = SNET_CAUSE_STALLED,
+	[SNET_OUTCOME_BOUNDS] = SNET_CAUSE_BOUNDS,
+	[SNET_OUTCOME_LOST] = SNET_CAUSE_LOST,
 };
 
 static struct request *request_new(const struct snet_object *object)
@@ -123,9 +134,15 @@ static struct request *twin_locked(const struct request *wanted)
 	return NULL;
 }
 
+/* Somebody else waits as well: an event loop, a ring's worker, whoever wants the socket's lock. */
+static bool is_urgent(const struct snet_object *object)
+{
+	return object->flags & (SNET_CALL_NONBLOCK | SNET_CALL_IO_URING | SNET_CALL_LOCKED);
+}
+
 static u32 deadline_ms_for(const struct snet_object *object)
 {
-	if (object->flags & (SNET_CALL_NONBLOCK | SNET_CALL_IO_URING))
+	if (is_urgent(object))
 		return READ_ONCE(snet_policy.nonblock_deadline_ms);
 	return READ_ONCE(snet_policy.deadline_ms);
 }
@@ -135,7 +152,8 @@ static void add_locked(struct request *request)
 	struct pid *pid = request->subject.identity.pid;
 
 	request->id = ++last_id;
-	request->deadline = jiffies + msecs_to_jiffies(deadline_ms_for(&request->object));
+	request->latest = jiffies + msecs_to_jiffies(deadline_ms_for(&request->object));
+	request->deadline = request->latest;
 	list_add_tail(&request->node, &requests);
 	hash_add(by_id, &request->by_id, request->id);
 	hash_add(by_process, &request->by_process, (unsigned long)pid);
@@ -268,7 +286,15 @@ static enum snet_outcome ask(const struct snet_object *object)
 	return leave(request, SNET_OUTCOME_DEADLINE);
 }
 
-static int result_of(enum snet_outcome outcome, enum snet_operation operation)
+static int fallback(const struct snet_object *object, enum snet_cause cause)
+{
+	enum snet_verdict verdict = snet_fallback(object->operation);
+
+	snet_audit(object, cause, verdict, NULL);
+	return verdict == SNET_VERDICT_ALLOW ? 0 : -EACCES;
+}
+
+static int result_of(enum snet_outcome outcome, const struct snet_object *object)
 {
 	snet_count(counter_of[outcome]);
 	switch (outcome) {
@@ -279,7 +305,7 @@ static int result_of(enum snet_outcome outcome, enum snet_operation operation)
 	case SNET_OUTCOME_KILLED:
 		return -EINTR;
 	default:
-		return snet_fallback(operation) == SNET_VERDICT_ALLOW ? 0 : -EACCES;
+		return fallback(object, cause_of[outcome]);
 	}
 }
 
@@ -302,7 +328,7 @@ int snet_request_hold(const struct snet_object *object)
 	else
 		outcome = ask(object);
 	snet_in_flight_end();
-	return result_of(outcome, object->operation);
+	return result_of(outcome, object);
 }
 
 static struct request *find_locked(u64 id)
@@ -345,19 +371,31 @@ int snet_request_decide(u64 id, enum snet_verdict verdict, struct list_head *tic
 	return err;
 }
 
-/* Gives one request a new deadline, counted from now; -ENOENT when it isn't held any more. */
+static int defer_locked(struct request *request, unsigned long deadline)
+{
+	if (is_urgent(&request->object) && time_after(deadline, request->latest))
+		return -EINVAL;
+	WRITE_ONCE(request->deadline, deadline);
+	wake_up_all(&request->wait);
+	return 0;
+}
+
+/*
+ * Gives one request a new deadline, counted from now. Returns 0; -ENOENT when it isn't held any
+ * more, -EINVAL when it may not be held that long.
+ */
 int snet_request_defer(u64 id, u32 deadline_ms)
 {
+	unsigned long deadline = jiffies + msecs_to_jiffies(deadline_ms);
 	struct request *request;
+	int err = -ENOENT;
 
 	spin_lock(&table_lock);
 	request = find_locked(id);
-	if (request) {
-		WRITE_ONCE(request->deadline, jiffies + msecs_to_jiffies(deadline_ms));
-		wake_up_all(&request->wait);
-	}
+	if (request)
+		err = defer_locked(request, deadline);
 	spin_unlock(&table_lock);
-	return request ? 0 : -ENOENT;
+	return err;
 }
 
 /*

@@ -84,7 +84,8 @@ static bool ticket_counts(const struct snet_ticket *ticket, const struct snet_ob
 	       !ticket_expired(ticket, ktime_get_coarse_boottime_ns());
 }
 
-enum snet_verdict snet_ticket_lookup(const struct snet_object *object)
+enum snet_verdict snet_ticket_lookup(const struct snet_object *object,
+				     struct snet_ticket_hit *hit)
 {
 	enum snet_verdict verdict = 0;
 	struct snet_process *process;
@@ -98,6 +99,8 @@ enum snet_verdict snet_ticket_lookup(const struct snet_object *object)
 		if (!snet_scope_covers(&ticket->scope, object) || !ticket_counts(ticket, object))
 			continue;
 		verdict = ticket->verdict;
+		if (verdict == SNET_VERDICT_DENY)
+			*hit = (struct snet_ticket_hit) { ticket->id, ticket->rule_id };
 		atomic64_inc(&ticket->hits);
 		WRITE_ONCE(ticket->last_hit, jiffies);
 		break;

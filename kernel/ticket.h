@@ -48,6 +48,12 @@ struct snet_ticket_selector {
 	u32 tgid;
 };
 
+/* Which ticket denied a call. */
+struct snet_ticket_hit {
+	u64 id;
+	u64 rule_id;	/* 0 for none */
+};
+
 /* A ticket as a dump shows it. */
 struct snet_ticket_record {
 	struct snet_scope scope;
@@ -61,8 +67,9 @@ struct snet_ticket_record {
 
 void snet_tickets_exit(void);
 
-/* 0 when no ticket decides @object for the calling process. */
-enum snet_verdict snet_ticket_lookup(const struct snet_object *object);
+/* 0 when no ticket decides @object for the calling process. Fills @hit when one denies it. */
+enum snet_verdict snet_ticket_lookup(const struct snet_object *object,
+				     struct snet_ticket_hit *hit);
 int snet_tickets_install(struct list_head *batch, const struct snet_identity *who);
 void snet_tickets_free(struct list_head *batch);
 u32 snet_tickets_remove(const struct snet_ticket_selector *selector);

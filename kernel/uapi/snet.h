@@ -61,8 +61,8 @@ enum snet_call_flag {
 	/* The call came from an io_uring worker. */
 	SNET_CALL_IO_URING = 4,
 	/*
-	 * The socket is locked while the call is held (SCTP's connectx and bindx), so that
-	 * the deadline can't be deferred.
+	 * The socket is locked while the call is held (SCTP's connectx and bindx): whoever
+	 * wants it waits as well.
 	 */
 	SNET_CALL_LOCKED = 8,
 };
@@ -252,7 +252,7 @@ enum {
 enum {
 	/* Milliseconds a call is held without a verdict. */
 	SNET_A_POLICY_DEADLINE = 1,
-	/* The same for non-blocking sockets and io_uring. */
+	/* The same for calls of flag nonblock, io-uring or locked; defer doesn't go beyond it. */
 	SNET_A_POLICY_NONBLOCK_DEADLINE = 2,
 	SNET_A_POLICY_FALLBACK = 3,
 	/* Calls held at once; past it the fallback applies. */
@@ -333,8 +333,9 @@ enum {
 
 enum {
 	/*
-	 * Become the decider. Events go to the socket that sent this, until it closes or
-	 * the process sends unregister; only the same process may answer them.
+	 * Become the decider. Events go to the socket that sent this, until it closes, or the
+	 * process sends unregister, ends or executes a program, also if another one still has
+	 * the socket open. Only the same process may answer them.
 	 */
 	SNET_CMD_REGISTER = 1,
 	/* Stop being the decider; held calls get the fallback at once. */
@@ -358,7 +359,11 @@ enum {
 	 * but that no ticket was kept; ENOENT that the call isn't held any more.
 	 */
 	SNET_CMD_VERDICT = 10,
-	/* Give one held call a new deadline, counted from now. */
+	/*
+	 * Give one held call a new deadline, counted from now. ENOENT when it isn't held any more.
+	 * A call of flag nonblock, io-uring or locked is never held longer than the
+	 * nonblock-deadline that was in force when it began: EINVAL, and its deadline stays.
+	 */
 	SNET_CMD_DEFER = 11,
 	/*
 	 * Give tickets to running processes, named by tgid, start-time and exec-id. ESRCH when

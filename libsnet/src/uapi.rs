@@ -72,8 +72,8 @@ pub mod call_flag {
     pub const FASTOPEN: u32 = 2;
     /// The call came from an io_uring worker.
     pub const IO_URING: u32 = 4;
-    /// The socket is locked while the call is held (SCTP's connectx and bindx), so that
-    /// the deadline can't be deferred.
+    /// The socket is locked while the call is held (SCTP's connectx and bindx): whoever
+    /// wants it waits as well.
     pub const LOCKED: u32 = 8;
 }
 
@@ -247,7 +247,7 @@ pub mod attr {
     pub mod policy {
         /// Milliseconds a call is held without a verdict.
         pub const DEADLINE: u16 = 1;
-        /// The same for non-blocking sockets and io_uring.
+        /// The same for calls of flag nonblock, io-uring or locked; defer doesn't go beyond it.
         pub const NONBLOCK_DEADLINE: u16 = 2;
         /// `fallback`.
         pub const FALLBACK: u16 = 3;
@@ -342,8 +342,9 @@ pub mod attr {
 
 /// Commands.
 pub mod cmd {
-    /// Become the decider. Events go to the socket that sent this, until it closes or
-    /// the process sends unregister; only the same process may answer them.
+    /// Become the decider. Events go to the socket that sent this, until it closes, or the
+    /// process sends unregister, ends or executes a program, also if another one still has
+    /// the socket open. Only the same process may answer them.
     pub const REGISTER: u8 = 1;
     /// Stop being the decider; held calls get the fallback at once.
     pub const UNREGISTER: u8 = 2;
@@ -365,7 +366,9 @@ pub mod cmd {
     /// that asked, so they name none. EEXIST, ENOSPC and ESRCH say that the verdict counts
     /// but that no ticket was kept; ENOENT that the call isn't held any more.
     pub const VERDICT: u8 = 10;
-    /// Give one held call a new deadline, counted from now.
+    /// Give one held call a new deadline, counted from now. ENOENT when it isn't held any more.
+    /// A call of flag nonblock, io-uring or locked is never held longer than the
+    /// nonblock-deadline that was in force when it began: EINVAL, and its deadline stays.
     pub const DEFER: u8 = 11;
     /// Give tickets to running processes, named by tgid, start-time and exec-id. ESRCH when
     /// there is no such process, ESTALE when it is another one or runs another program now.

@@ -86,17 +86,22 @@ class Event:
         return self.tgid, self.subject[uapi.A_SUBJECT_START_TIME], self.subject[uapi.A_SUBJECT_EXEC_ID]
 
 
-def event(message: genl.Message) -> Event:
+def call(message: genl.Message) -> tuple[dict[int, int], dict[int, int], str]:
+    """Subject, object and executable of a message about a call."""
     subject, thing = message.attributes[uapi.A_MAIN_SUBJECT], message.attributes[uapi.A_MAIN_OBJECT]
-    raw = dict(genl.parse(thing))
+    exe = dict(genl.parse(subject)).get(uapi.A_SUBJECT_EXE, b"").rstrip(b"\0").decode()
+    return integers(subject), integers(thing), exe
 
-    def address(addr: int, port: int) -> tuple[str, int] | None:
-        return (str(ipaddress.ip_address(raw[addr])), struct.unpack("=H", raw[port])[0]) if addr in raw else None
 
-    return Event(message.u64(uapi.A_MAIN_REQUEST_ID), message.u32(uapi.A_MAIN_DEADLINE), integers(subject),
-                 integers(thing), dict(genl.parse(subject)).get(uapi.A_SUBJECT_EXE, b"").rstrip(b"\0").decode(),
-                 address(uapi.A_OBJECT_REMOTE_ADDR, uapi.A_OBJECT_REMOTE_PORT),
-                 address(uapi.A_OBJECT_LOCAL_ADDR, uapi.A_OBJECT_LOCAL_PORT))
+def address(message: genl.Message, addr: int, port: int) -> tuple[str, int] | None:
+    raw = dict(genl.parse(message.attributes[uapi.A_MAIN_OBJECT]))
+    return (str(ipaddress.ip_address(raw[addr])), struct.unpack("=H", raw[port])[0]) if addr in raw else None
+
+
+def event(message: genl.Message) -> Event:
+    return Event(message.u64(uapi.A_MAIN_REQUEST_ID), message.u32(uapi.A_MAIN_DEADLINE), *call(message),
+                 address(message, uapi.A_OBJECT_REMOTE_ADDR, uapi.A_OBJECT_REMOTE_PORT),
+                 address(message, uapi.A_OBJECT_LOCAL_ADDR, uapi.A_OBJECT_LOCAL_PORT))
 
 
 class Kernel(genl.Socket):
