@@ -160,6 +160,20 @@ vocabulary! {
     groups { "out" => Self::OUT, "in" => Self::IN, "any" => Self::ANY }
 }
 
+impl Operation {
+    /// The protocols of which the kernel mediates this operation. What passes over a
+    /// connection was decided when it was made, so that nothing is sent or received on
+    /// stream sockets that would be asked about; a named message of SCTP is a `connect`.
+    pub fn mediated(self) -> Protocols {
+        let streams = Protocols::from(Protocol::Tcp).union(Protocol::Mptcp.into());
+        match self {
+            Self::Send => Protocols::ANY.without(streams.union(Protocol::Sctp.into())),
+            Self::Recv => Protocols::ANY.without(streams),
+            _ => Protocols::ANY,
+        }
+    }
+}
+
 impl Operations {
     /// `connect` and `send`.
     pub const OUT: Self = Self(1 << uapi::operation::CONNECT | 1 << uapi::operation::SEND);

@@ -34,6 +34,7 @@ impl Default for Config {
                 (Operation::Create, protocols(&[Protocol::Raw, Protocol::Packet])),
                 (Operation::Bind, protocols(&[Protocol::Udp, Protocol::Udplite])),
                 (Operation::Listen, protocols(&[Protocol::Tcp, Protocol::Mptcp, Protocol::Sctp])),
+                (Operation::Accept, protocols(&[Protocol::Tcp, Protocol::Mptcp, Protocol::Sctp])),
                 (
                     Operation::Connect,
                     protocols(&[

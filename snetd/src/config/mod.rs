@@ -129,14 +129,18 @@ impl Config {
     }
 
     fn parse(text: &str, file: &Path) -> Result<Self> {
-        let config: Self = toml::from_str(text).map_err(|error| {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
             let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
             anyhow!("{}:{line}:{column}: {}", file.display(), error.message())
         })?;
-        for operation in [Operation::Accept, Operation::Recv] {
-            if config.watch.get(&operation).is_some_and(|protocols| !protocols.is_empty()) {
+        for (operation, protocols) in &mut config.watch {
+            let unseen = protocols.without(operation.mediated());
+            if *protocols == Protocols::ANY {
+                *protocols = operation.mediated();
+            } else if !unseen.is_empty() {
                 bail!(
-                    "{}: [watch] {operation}: the kernel module has no hook for it yet; remove it",
+                    "{}: [watch] {operation}: not for {unseen}, where it is decided with the \
+                     connection; remove {unseen}",
                     file.display()
                 );
             }
@@ -280,8 +284,14 @@ mod tests {
 
     #[test]
     fn what_no_hook_sees_is_not_accepted_as_watched() {
-        assert!(refusal("[watch]\naccept = \"tcp\"\n").contains("accept"));
-        assert!(refusal("[watch]\nrecv = \"udp\"\n").contains("recv"));
+        assert!(refusal("[watch]\nsend = \"tcp,udp\"\n").contains("remove tcp"));
+        assert!(refusal("[watch]\nrecv = \"mptcp\"\n").contains("recv"));
+    }
+
+    #[test]
+    fn any_means_all_that_a_hook_sees() {
+        let config = Config::parse("[watch]\nsend = \"any\"\n", Path::new("x")).unwrap();
+        assert_eq!(config.watch_set()[&Operation::Send], Operation::Send.mediated());
     }
 
     #[test]

@@ -14,6 +14,10 @@ from pathlib import Path
 SNETD = "/usr/sbin/snetd"
 SNET_TOOL = "/usr/bin/snet-tool"
 DEFAULT_CONFIG = Path("/etc/snet/snetd.toml")
+# What is watched unless a scenario says otherwise: the shipped set without accept, since the peer's services run in the
+# same kernel, and stand for programs of another machine.
+WATCHED = {"create": "raw,packet", "bind": "udp,udplite", "listen": "tcp,sctp,mptcp",
+           "connect": "tcp,udp,udplite,sctp,mptcp,icmp", "send": "udp,udplite,icmp"}
 READY_SECONDS = 20
 STOP_SECONDS = 15
 
@@ -59,7 +63,7 @@ class Snetd:
 
     def _text(self, config: str | dict | None) -> str:
         if isinstance(config, dict):
-            config = toml({"database": str(self.database), **config})
+            config = toml({"database": str(self.database), "watch": WATCHED, **config})
         elif config is None:
             config = DEFAULT_CONFIG.read_text() if DEFAULT_CONFIG.exists() else toml({"database": str(self.database)})
         return config.replace("{tmp}", str(self.guest.tmp)).replace("{db}", str(self.database))
