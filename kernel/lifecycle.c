@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Sees processes end and execute, so that the memory of their tickets is freed, and that a
- * decider's registration ends with it. Whether a ticket counts, and whether a call is the
- * decider's, doesn't depend on it: both compare the execution themselves.
+ * Sees processes fork, so that children get what they inherit; and execute and end, so that
+ * the memory of their tickets is freed, and that a decider's registration ends with it. Whether
+ * a ticket counts, and whether a call is the decider's, doesn't depend on it: both compare the
+ * execution themselves.
  *
- * The probes run with preemption disabled.
+ * The probes may run with preemption disabled.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -17,6 +18,11 @@
 #include "decider.h"
 #include "lifecycle.h"
 #include "ticket.h"
+
+static void probe_fork(void *data, struct task_struct *parent, struct task_struct *child)
+{
+	snet_tickets_inherit(child);
+}
 
 static void probe_exit(COMPAT_EXIT_PROBE_PARAMS)
 {
@@ -38,6 +44,7 @@ static struct {
 	void *probe;
 	struct tracepoint *tracepoint;
 } probes[] = {
+	{ "sched_process_fork", probe_fork },
 	{ "sched_process_exit", probe_exit },
 	{ "sched_process_exec", probe_exec },
 };
@@ -68,7 +75,7 @@ int snet_lifecycle_init(void)
 		      tracepoint_probe_register(probes[i].tracepoint, probes[i].probe, NULL) :
 		      -ENOENT;
 		if (err) {
-			pr_err("can't see processes end: tracepoint %s: %d\n", probes[i].name,
+			pr_err("can't see processes come and go: tracepoint %s: %d\n", probes[i].name,
 			       err);
 			unregister_first(i);
 			return err;

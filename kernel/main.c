@@ -29,9 +29,12 @@ static int __init snet_init(void)
 		pr_notice("not loaded: the parameter disable is set\n");
 		return -EPERM;
 	}
-	err = snet_decider_init();
+	err = snet_tickets_init();
 	if (err)
 		return err;
+	err = snet_decider_init();
+	if (err)
+		goto out_tickets;
 	err = snet_lifecycle_init();
 	if (err)
 		goto out_decider;
@@ -47,6 +50,8 @@ out_lifecycle:
 	snet_lifecycle_exit();
 out_decider:
 	snet_decider_exit();
+out_tickets:
+	snet_tickets_exit();
 	return err;
 }
 

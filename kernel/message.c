@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Turns the module's structures into netlink attributes and back. Lengths, ranges and
- * unknown attributes are refused by the generated policies before anything here reads them;
- * this file refuses what only shows between attributes.
+ * Turns the module's structures into netlink attributes.
  */
-#include <linux/jiffies.h>
-#include <linux/ktime.h>
-#include <linux/slab.h>
 #include <linux/user_namespace.h>
 
 #include "decider.h"
 #include "message.h"
-#include "netlink_gen.h"
 #include "policy.h"
 #include "stats.h"
 
@@ -40,7 +34,7 @@ static int put_subject(struct sk_buff *skb, const struct snet_subject *subject)
 	    nla_put_u32(skb, SNET_A_SUBJECT_NET_NS, identity->net_ns) ||
 	    nla_put_u32(skb, SNET_A_SUBJECT_MNT_NS, subject->mnt_ns) ||
 	    nla_put_u32(skb, SNET_A_SUBJECT_PID_NS, subject->pid_ns) ||
-	    nla_put_u32(skb, SNET_A_SUBJECT_USER_NS, identity->user_ns))
+	    nla_put_u32(skb, SNET_A_SUBJECT_USER_NS, subject->user_ns))
 		return -EMSGSIZE;
 	if (subject->exe &&
 	    (nla_put_string(skb, SNET_A_SUBJECT_EXE, subject->exe) ||
@@ -110,11 +104,17 @@ int snet_message_send_event(const struct snet_request_view *view, u32 portid)
 	return genlmsg_unicast(&init_net, skb, portid);
 }
 
+static int put_ticket_u64(struct sk_buff *skb, int type, u64 value)
+{
+	return put_u64(skb, type, value, SNET_A_TICKET_PAD);
+}
+
 static int put_scope(struct sk_buff *skb, const struct snet_scope *scope)
 {
 	if (nla_put_u32(skb, SNET_A_TICKET_OPERATIONS, scope->operations) ||
 	    nla_put_u32(skb, SNET_A_TICKET_PROTOCOLS, scope->protocols) ||
-	    (scope->has_number && nla_put_u16(skb, SNET_A_TICKET_NUMBER, scope->number)) ||
+	    (scope->conditions & SNET_SCOPE_NUMBER &&
+	     nla_put_u16(skb, SNET_A_TICKET_NUMBER, scope->number)) ||
 	    nla_put_u16(skb, SNET_A_TICKET_REMOTE_PORT_MIN, scope->remote_port_min) ||
 	    nla_put_u16(skb, SNET_A_TICKET_REMOTE_PORT_MAX, scope->remote_port_max) ||
 	    nla_put_u16(skb, SNET_A_TICKET_LOCAL_PORT_MIN, scope->local_port_min) ||
@@ -126,26 +126,43 @@ static int put_scope(struct sk_buff *skb, const struct snet_scope *scope)
 	       nla_put_u8(skb, SNET_A_TICKET_REMOTE_PREFIX, scope->remote_prefix);
 }
 
+static int put_owner(struct sk_buff *skb, const struct snet_ticket_record *record)
+{
+	if (record->of_program)
+		return put_ticket_u64(skb, SNET_A_TICKET_EXE_DEVICE, record->exe_device) ?:
+		       put_ticket_u64(skb, SNET_A_TICKET_EXE_INODE, record->exe_inode);
+	if (nla_put_u32(skb, SNET_A_TICKET_TGID, record->tgid) ||
+	    put_ticket_u64(skb, SNET_A_TICKET_EXEC_ID, record->exec_id) ||
+	    put_ticket_u64(skb, SNET_A_TICKET_START_TIME, record->start_time) ||
+	    nla_put_u32(skb, SNET_A_TICKET_NET_NS, record->net_ns) ||
+	    put_ticket_u64(skb, SNET_A_TICKET_CGROUP_ID, record->cgroup_id))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int put_optional(struct sk_buff *skb, const struct snet_ticket_record *record)
+{
+	if ((record->for_user && nla_put_u32(skb, SNET_A_TICKET_UID,
+					     from_kuid(&init_user_ns, record->uid))) ||
+	    (record->lifetime_ms &&
+	     put_ticket_u64(skb, SNET_A_TICKET_LIFETIME, record->lifetime_ms)) ||
+	    (record->rule_id && put_ticket_u64(skb, SNET_A_TICKET_RULE_ID, record->rule_id)) ||
+	    (record->hits && put_ticket_u64(skb, SNET_A_TICKET_LAST_HIT, record->last_hit_ms)) ||
+	    (record->limited && nla_put_u32(skb, SNET_A_TICKET_USES, record->uses)) ||
+	    (record->inherit && nla_put_flag(skb, SNET_A_TICKET_INHERIT)) ||
+	    (record->origin && put_ticket_u64(skb, SNET_A_TICKET_ORIGIN, record->origin)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 int snet_message_put_ticket(struct sk_buff *skb, const struct snet_ticket_record *record)
 {
 	struct nlattr *nest = nla_nest_start(skb, SNET_A_MAIN_TICKET);
-	const int pad = SNET_A_TICKET_PAD;
 
-	if (!nest || put_u64(skb, SNET_A_TICKET_ID, record->id, pad) ||
-	    nla_put_u32(skb, SNET_A_TICKET_TGID, record->tgid) ||
-	    put_u64(skb, SNET_A_TICKET_EXEC_ID, record->exec_id, pad) ||
-	    put_u64(skb, SNET_A_TICKET_START_TIME, record->start_time, pad) ||
-	    put_scope(skb, &record->scope) ||
+	if (!nest || put_ticket_u64(skb, SNET_A_TICKET_ID, record->id) ||
+	    put_owner(skb, record) || put_scope(skb, &record->scope) ||
 	    nla_put_u32(skb, SNET_A_TICKET_VERDICT, record->verdict) ||
-	    put_u64(skb, SNET_A_TICKET_HITS, record->hits, pad) ||
-	    nla_put_u32(skb, SNET_A_TICKET_UID, from_kuid(&init_user_ns, record->uid)) ||
-	    nla_put_u32(skb, SNET_A_TICKET_NET_NS, record->net_ns) ||
-	    put_u64(skb, SNET_A_TICKET_CGROUP_ID, record->cgroup_id, pad))
-		return -EMSGSIZE;
-	if ((record->lifetime_ms &&
-	     put_u64(skb, SNET_A_TICKET_LIFETIME, record->lifetime_ms, pad)) ||
-	    (record->rule_id && put_u64(skb, SNET_A_TICKET_RULE_ID, record->rule_id, pad)) ||
-	    (record->hits && put_u64(skb, SNET_A_TICKET_LAST_HIT, record->last_hit_ms, pad)))
+	    put_ticket_u64(skb, SNET_A_TICKET_HITS, record->hits) || put_optional(skb, record))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -211,144 +228,9 @@ int snet_message_put_stats(struct sk_buff *skb)
 			return -EMSGSIZE;
 	if (nla_put_u32(skb, SNET_A_STATS_HELD, snet_requests_count()) ||
 	    nla_put_u32(skb, SNET_A_STATS_TICKETS, snet_tickets_count()) ||
+	    nla_put_u32(skb, SNET_A_STATS_OWNERS, snet_owners_count()) ||
 	    (tgid && nla_put_u32(skb, SNET_A_STATS_DECIDER, tgid)))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
-}
-
-static int get_remote(struct snet_scope *scope, struct nlattr **tb,
-		      struct netlink_ext_ack *extack)
-{
-	const struct nlattr *addr = tb[SNET_A_TICKET_REMOTE_ADDR];
-	const struct nlattr *prefix = tb[SNET_A_TICKET_REMOTE_PREFIX];
-	unsigned int bit, bits;
-
-	if (!addr && !prefix)
-		return 0;
-	if (!addr || !prefix) {
-		NL_SET_ERR_MSG_ATTR(extack, addr ?: prefix,
-				    "remote-addr and remote-prefix go together");
-		return -EINVAL;
-	}
-	if (nla_len(addr) != sizeof(scope->remote.v4) &&
-	    nla_len(addr) != sizeof(scope->remote.v6)) {
-		NL_SET_ERR_MSG_ATTR(extack, addr, "remote-addr must have 4 or 16 bytes");
-		return -EINVAL;
-	}
-	scope->remote.len = nla_len(addr);
-	scope->remote_prefix = nla_get_u8(prefix);
-	memcpy(scope->remote.bytes, nla_data(addr), scope->remote.len);
-	bits = scope->remote.len * 8;
-	if (scope->remote_prefix > bits) {
-		NL_SET_ERR_MSG_ATTR(extack, prefix, "remote-prefix is longer than the address");
-		return -EINVAL;
-	}
-	for (bit = scope->remote_prefix; bit < bits; bit++) {
-		if (scope->remote.bytes[bit / 8] & (0x80 >> (bit % 8))) {
-			NL_SET_ERR_MSG_ATTR(extack, addr,
-					    "remote-addr has bits behind its prefix");
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-static u16 get_port(const struct nlattr *attr, u16 otherwise)
-{
-	return attr ? nla_get_u16(attr) : otherwise;
-}
-
-static int get_scope(struct snet_scope *scope, struct nlattr **tb, const struct nlattr *nest,
-		     struct netlink_ext_ack *extack)
-{
-	if (!tb[SNET_A_TICKET_OPERATIONS] || !tb[SNET_A_TICKET_PROTOCOLS]) {
-		NL_SET_ERR_MSG_ATTR(extack, nest, "ticket needs operations and protocols");
-		return -EINVAL;
-	}
-	scope->operations = nla_get_u32(tb[SNET_A_TICKET_OPERATIONS]);
-	scope->protocols = nla_get_u32(tb[SNET_A_TICKET_PROTOCOLS]);
-	if (!scope->operations || !scope->protocols) {
-		NL_SET_ERR_MSG_ATTR(extack, nest, "ticket covers no operation or no protocol");
-		return -EINVAL;
-	}
-	scope->has_number = tb[SNET_A_TICKET_NUMBER];
-	if (scope->has_number)
-		scope->number = nla_get_u16(tb[SNET_A_TICKET_NUMBER]);
-	scope->remote_port_min = get_port(tb[SNET_A_TICKET_REMOTE_PORT_MIN], 0);
-	scope->remote_port_max = get_port(tb[SNET_A_TICKET_REMOTE_PORT_MAX], U16_MAX);
-	scope->local_port_min = get_port(tb[SNET_A_TICKET_LOCAL_PORT_MIN], 0);
-	scope->local_port_max = get_port(tb[SNET_A_TICKET_LOCAL_PORT_MAX], U16_MAX);
-	if (scope->remote_port_min > scope->remote_port_max ||
-	    scope->local_port_min > scope->local_port_max) {
-		NL_SET_ERR_MSG_ATTR(extack, nest, "ticket has an empty port range");
-		return -EINVAL;
-	}
-	return get_remote(scope, tb, extack);
-}
-
-static int get_expiry(struct snet_ticket *ticket, const struct nlattr *lifetime,
-		      struct netlink_ext_ack *extack)
-{
-	u64 now = ktime_get_boottime_ns(), ms;
-
-	if (!lifetime)
-		return 0;
-	ms = nla_get_u64(lifetime);
-	if (ms > (U64_MAX - now) / NSEC_PER_MSEC) {
-		NL_SET_ERR_MSG_ATTR(extack, lifetime, "lifetime is too long");
-		return -ERANGE;
-	}
-	ticket->expires = now + ms * NSEC_PER_MSEC;
-	return 0;
-}
-
-static int get_ticket(struct snet_ticket *ticket, struct snet_ticket_owner *owner,
-		      const struct nlattr *nest, struct netlink_ext_ack *extack)
-{
-	struct nlattr *tb[SNET_A_TICKET_MAX + 1];
-	int err;
-
-	err = nla_parse_nested(tb, SNET_A_TICKET_MAX, nest, snet_ticket_nl_policy, extack);
-	if (err)
-		return err;
-	if (!tb[SNET_A_TICKET_ID] || !nla_get_u64(tb[SNET_A_TICKET_ID])) {
-		NL_SET_ERR_MSG_ATTR(extack, nest, "ticket needs an id that isn't 0");
-		return -EINVAL;
-	}
-	if (!tb[SNET_A_TICKET_VERDICT]) {
-		NL_SET_ERR_MSG_ATTR(extack, nest, "ticket needs a verdict");
-		return -EINVAL;
-	}
-	ticket->id = nla_get_u64(tb[SNET_A_TICKET_ID]);
-	ticket->verdict = nla_get_u32(tb[SNET_A_TICKET_VERDICT]);
-	if (tb[SNET_A_TICKET_RULE_ID])
-		ticket->rule_id = nla_get_u64(tb[SNET_A_TICKET_RULE_ID]);
-	if (tb[SNET_A_TICKET_TGID])
-		owner->tgid = nla_get_u32(tb[SNET_A_TICKET_TGID]);
-	if (tb[SNET_A_TICKET_START_TIME])
-		owner->start_time = nla_get_u64(tb[SNET_A_TICKET_START_TIME]);
-	if (tb[SNET_A_TICKET_EXEC_ID])
-		owner->exec_id = nla_get_u64(tb[SNET_A_TICKET_EXEC_ID]);
-	return get_scope(&ticket->scope, tb, nest, extack) ?:
-	       get_expiry(ticket, tb[SNET_A_TICKET_LIFETIME], extack);
-}
-
-/* The ticket in @nest, to be freed with snet_tickets_free(), or an ERR_PTR. */
-struct snet_ticket *snet_message_get_ticket(const struct nlattr *nest,
-					    struct snet_ticket_owner *owner,
-					    struct netlink_ext_ack *extack)
-{
-	struct snet_ticket *ticket = kzalloc(sizeof(*ticket), GFP_KERNEL);
-	int err;
-
-	if (!ticket)
-		return ERR_PTR(-ENOMEM);
-	memset(owner, 0, sizeof(*owner));
-	err = get_ticket(ticket, owner, nest, extack);
-	if (err) {
-		kfree(ticket);
-		return ERR_PTR(err);
-	}
-	return ticket;
 }

@@ -24,15 +24,26 @@ int snet_message_put_policy(struct sk_buff *skb);
 int snet_message_put_watch(struct sk_buff *skb, enum snet_operation operation);
 int snet_message_put_stats(struct sk_buff *skb);
 
-/* The process that a nested ticket names; all 0 when it names none. */
-struct snet_ticket_owner {
+/* Whom a nested ticket is for. */
+enum snet_ticket_target_kind {
+	SNET_TARGET_NONE,		/* it doesn't say */
+	SNET_TARGET_PROCESS,
+	SNET_TARGET_PROGRAM,
+};
+
+struct snet_ticket_target {
+	enum snet_ticket_target_kind kind;
+	/* The process. */
 	u32 tgid;
 	u64 start_time;
 	u64 exec_id;
+	/* The program, as stat(2) shows it. */
+	u64 exe_device;
+	u64 exe_inode;
 };
 
 struct snet_ticket *snet_message_get_ticket(const struct nlattr *nest,
-					    struct snet_ticket_owner *owner,
+					    struct snet_ticket_target *target,
 					    struct netlink_ext_ack *extack);
 
 #endif /* SNET_MESSAGE_H */

@@ -12,14 +12,14 @@
 #include "ticket.h"
 
 /* Reads a ticket into @batch. */
-static int get_ticket(struct list_head *batch, struct snet_ticket_owner *owner,
+static int get_ticket(struct list_head *batch, struct snet_ticket_target *target,
 		      const struct nlattr *nest, struct netlink_ext_ack *extack)
 {
-	struct snet_ticket *ticket = snet_message_get_ticket(nest, owner, extack);
+	struct snet_ticket *ticket = snet_message_get_ticket(nest, target, extack);
 
 	if (IS_ERR(ticket))
 		return PTR_ERR(ticket);
-	list_add_tail(&ticket->node, batch);
+	list_add_tail(&ticket->of_owner, batch);
 	return 0;
 }
 
@@ -43,7 +43,7 @@ static const char *install_error(int err)
 	case -EEXIST:
 		return "a ticket with this id exists";
 	case -ENOSPC:
-		return "the table of tickets, or the process's part of it, is full";
+		return "the table of tickets, or its owner's part of it, is full";
 	case -ESRCH:
 		return "the process has ended";
 	default:
@@ -67,14 +67,14 @@ static int get_verdict_tickets(struct list_head *batch, struct genl_info *info)
 	if (err < 0)
 		return err;
 	snet_for_each_attr(attr, info, rem) {
-		struct snet_ticket_owner owner;
+		struct snet_ticket_target target;
 
 		if (nla_type(attr) != SNET_A_MAIN_TICKET)
 			continue;
-		err = get_ticket(batch, &owner, attr, info->extack);
+		err = get_ticket(batch, &target, attr, info->extack);
 		if (err)
 			return err;
-		if (owner.tgid || owner.start_time || owner.exec_id) {
+		if (target.kind != SNET_TARGET_NONE) {
 			NL_SET_ERR_MSG_ATTR(info->extack, attr,
 					    "a ticket of a verdict is for the process that asked");
 			return -EINVAL;
@@ -131,28 +131,52 @@ int snet_nl_defer_doit(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-static int add_ticket(const struct nlattr *attr, struct netlink_ext_ack *extack,
-		      struct genl_info *info)
+static int add_for_process(struct list_head *batch, const struct snet_ticket_target *target,
+			   const struct nlattr *attr, struct genl_info *info)
 {
-	struct snet_ticket_owner owner;
 	struct snet_identity who;
+	int err;
+
+	err = snet_identity_of(&who, target->tgid, target->start_time, target->exec_id);
+	if (err) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr,
+				    "tgid, start-time and exec-id name no running program");
+		return err;
+	}
+	err = snet_tickets_install(batch, &who);
+	put_pid(who.pid);
+	return err ? refuse_tickets(info, err) : 0;
+}
+
+static int add_for_program(struct list_head *batch, const struct snet_ticket_target *target,
+			   struct genl_info *info)
+{
+	int err = snet_tickets_install_program(batch, target->exe_device, target->exe_inode);
+
+	return err ? refuse_tickets(info, err) : 0;
+}
+
+static int add_ticket(const struct nlattr *attr, struct genl_info *info)
+{
+	struct snet_ticket_target target;
 	LIST_HEAD(batch);
 	int err;
 
-	err = get_ticket(&batch, &owner, attr, extack);
+	err = get_ticket(&batch, &target, attr, info->extack);
 	if (err)
 		return err;
-	err = snet_identity_of(&who, owner.tgid, owner.start_time, owner.exec_id);
-	if (err) {
-		NL_SET_ERR_MSG_ATTR(extack, attr,
-				    "tgid, start-time and exec-id name no running program");
-		goto out_free;
+	switch (target.kind) {
+	case SNET_TARGET_PROCESS:
+		err = add_for_process(&batch, &target, attr, info);
+		break;
+	case SNET_TARGET_PROGRAM:
+		err = add_for_program(&batch, &target, info);
+		break;
+	default:
+		NL_SET_ERR_MSG_ATTR(info->extack, attr,
+				    "ticket needs a process or a program that it is for");
+		err = -EINVAL;
 	}
-	err = snet_tickets_install(&batch, &who);
-	if (err)
-		refuse_tickets(info, err);
-	put_pid(who.pid);
-out_free:
 	snet_tickets_free(&batch);
 	return err;
 }
@@ -171,7 +195,7 @@ int snet_nl_ticket_add_doit(struct sk_buff *skb, struct genl_info *info)
 	snet_for_each_attr(attr, info, rem) {
 		if (nla_type(attr) != SNET_A_MAIN_TICKET)
 			continue;
-		err = add_ticket(attr, info->extack, info);
+		err = add_ticket(attr, info);
 		if (err) {
 			if (info->extack)
 				NL_SET_BAD_ATTR(info->extack, attr);
@@ -183,23 +207,23 @@ int snet_nl_ticket_add_doit(struct sk_buff *skb, struct genl_info *info)
 
 int snet_nl_ticket_del_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct snet_ticket_selector selector = {};
-	struct nlattr **attrs = info->attrs;
+	const struct nlattr *id = info->attrs[SNET_A_MAIN_TICKET_ID];
+	const struct nlattr *rule = info->attrs[SNET_A_MAIN_RULE_ID];
+	const struct nlattr *tgid = info->attrs[SNET_A_MAIN_TGID];
+	u32 removed;
 
-	if (!attrs[SNET_A_MAIN_TICKET_ID] && !attrs[SNET_A_MAIN_RULE_ID] && !attrs[SNET_A_MAIN_TGID]) {
-		GENL_SET_ERR_MSG(info, "ticket-id, rule-id or tgid is needed; ticket-flush removes all");
+	if (!!id + !!rule + !!tgid != 1) {
+		GENL_SET_ERR_MSG(info,
+				 "one of ticket-id, rule-id and tgid is needed; ticket-flush removes all");
 		return -EINVAL;
 	}
-	selector.by_id = attrs[SNET_A_MAIN_TICKET_ID];
-	if (selector.by_id)
-		selector.id = nla_get_u64(attrs[SNET_A_MAIN_TICKET_ID]);
-	selector.by_rule = attrs[SNET_A_MAIN_RULE_ID];
-	if (selector.by_rule)
-		selector.rule_id = nla_get_u64(attrs[SNET_A_MAIN_RULE_ID]);
-	selector.by_tgid = attrs[SNET_A_MAIN_TGID];
-	if (selector.by_tgid)
-		selector.tgid = nla_get_u32(attrs[SNET_A_MAIN_TGID]);
-	if (snet_tickets_remove(&selector))
+	if (id)
+		removed = snet_tickets_remove(SNET_TICKETS_WITH_ID, nla_get_u64(id));
+	else if (rule)
+		removed = snet_tickets_remove(SNET_TICKETS_OF_RULE, nla_get_u64(rule));
+	else
+		removed = snet_tickets_remove(SNET_TICKETS_OF_PROCESS, nla_get_u32(tgid));
+	if (removed)
 		return 0;
 	GENL_SET_ERR_MSG(info, "no such ticket");
 	return -ENOENT;
@@ -207,9 +231,7 @@ int snet_nl_ticket_del_doit(struct sk_buff *skb, struct genl_info *info)
 
 int snet_nl_ticket_flush_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	const struct snet_ticket_selector all = {};
-
-	snet_tickets_remove(&all);
+	snet_tickets_remove(SNET_TICKETS_ALL, 0);
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct snet_addr {
 		u8 bytes[16];
 		__be32 v4;
 		struct in6_addr v6;
+		u64 words[2];
 	};
 };
 

@@ -7,34 +7,35 @@
 
 #include "scope.h"
 
-static bool prefix_matches(const struct snet_addr *net, u8 prefix, const struct snet_addr *addr)
+/* Completes a scope whose attributes are read, so that covering is quick to tell. */
+void snet_scope_seal(struct snet_scope *scope)
 {
-	u8 bytes = prefix / 8, bits = prefix % 8;
+	u8 *mask = (u8 *)scope->remote_mask;
 
-	if (net->len != addr->len || memcmp(net->bytes, addr->bytes, bytes))
-		return false;
-	return !bits || !((net->bytes[bytes] ^ addr->bytes[bytes]) >> (8 - bits));
+	memset(mask, 0, sizeof(scope->remote_mask));
+	memset(mask, 0xff, scope->remote_prefix / 8);
+	if (scope->remote_prefix % 8)
+		mask[scope->remote_prefix / 8] = 0xff << (8 - scope->remote_prefix % 8);
+	if (scope->remote.len)
+		scope->conditions |= SNET_SCOPE_REMOTE;
+	if (scope->remote_port_min || scope->remote_port_max != U16_MAX)
+		scope->conditions |= SNET_SCOPE_REMOTE_PORT;
+	if (scope->local_port_min || scope->local_port_max != U16_MAX)
+		scope->conditions |= SNET_SCOPE_LOCAL_PORT;
 }
 
-static bool covers_remote(const struct snet_scope *scope, const struct snet_addr *remote)
+static u16 narrowness(u16 min, u16 max)
 {
-	if (!remote->len)
-		return !scope->remote.len && !scope->remote_port_min &&
-		       scope->remote_port_max == U16_MAX;
-	if (remote->port < scope->remote_port_min || remote->port > scope->remote_port_max)
-		return false;
-	return !scope->remote.len || prefix_matches(&scope->remote, scope->remote_prefix, remote);
+	return U16_MAX - (max - min);
 }
 
-/* Is this call in the scope? libsnet's Scope::covers() answers the same. */
-bool snet_scope_covers(const struct snet_scope *scope, const struct snet_object *object)
+/* The lowest 10 bits are for the socket and the verdict. */
+static u64 rank_of_addresses(const struct snet_scope *scope, u16 remote_ports, u16 local_ports)
 {
-	return scope->operations & BIT(object->operation) &&
-	       scope->protocols & BIT(object->protocol) &&
-	       (!scope->has_number || scope->number == object->number) &&
-	       object->local.port >= scope->local_port_min &&
-	       object->local.port <= scope->local_port_max &&
-	       covers_remote(scope, &object->remote);
+	u64 rank = scope->remote.len ? 1 + scope->remote_prefix +
+		   (scope->remote.len == sizeof(scope->remote.v4) ? 96 : 0) : 0;
+
+	return ((rank << 16 | remote_ports) << 16 | local_ports) << 10;
 }
 
 /*
@@ -43,13 +44,26 @@ bool snet_scope_covers(const struct snet_scope *scope, const struct snet_object 
  */
 u64 snet_scope_rank(const struct snet_scope *scope, enum snet_verdict verdict)
 {
-	u64 rank = scope->remote.len ? 1 + scope->remote_prefix +
-		   (scope->remote.len == sizeof(scope->remote.v4) ? 96 : 0) : 0;
+	u64 rank = rank_of_addresses(scope,
+				     narrowness(scope->remote_port_min, scope->remote_port_max),
+				     narrowness(scope->local_port_min, scope->local_port_max));
 
-	rank = rank << 16 | (U16_MAX - (scope->remote_port_max - scope->remote_port_min));
-	rank = rank << 16 | (U16_MAX - (scope->local_port_max - scope->local_port_min));
-	rank = rank << 1 | scope->has_number;
-	rank = rank << 4 | (15 - hweight32(scope->protocols));
-	rank = rank << 4 | (15 - hweight32(scope->operations));
-	return rank << 1 | (verdict == SNET_VERDICT_DENY);
+	rank |= (scope->conditions & SNET_SCOPE_NUMBER ? 1 : 0) << 9;
+	rank |= (15 - hweight16(scope->protocols)) << 5;
+	rank |= (15 - hweight16(scope->operations)) << 1;
+	return rank | (verdict == SNET_VERDICT_DENY);
+}
+
+static u16 narrowness_bound(u16 min, u16 max)
+{
+	return min == max ? U16_MAX : U16_MAX - 1;
+}
+
+/* The highest rank of any scope with this prefix, and single ports where this has such. */
+u64 snet_scope_rank_bound(const struct snet_scope *scope)
+{
+	return rank_of_addresses(scope,
+				 narrowness_bound(scope->remote_port_min, scope->remote_port_max),
+				 narrowness_bound(scope->local_port_min, scope->local_port_max)) |
+	       GENMASK_ULL(9, 0);
 }

@@ -22,16 +22,13 @@
 #include "compat.h"
 #include "subject.h"
 
-/* Id of the cgroup of @task in the default hierarchy. */
-u64 snet_cgroup_id(struct task_struct *task)
+static u64 cgroup_id_of(struct task_struct *task)
 {
-	u64 id = 0;
+	u64 id;
 
-#ifdef CONFIG_CGROUPS
 	rcu_read_lock();
-	id = cgroup_id(task_dfl_cgroup(task));
+	id = snet_cgroup_id(task);
 	rcu_read_unlock();
-#endif
 	return id;
 }
 
@@ -39,13 +36,10 @@ static void identity_set_exe(struct snet_identity *identity, struct mm_struct *m
 {
 	struct file *exe = mm ? compat_get_exe_file(mm) : NULL;
 
-	identity->exe_device = 0;
-	identity->exe_inode = 0;
-	if (!exe)
-		return;
-	identity->exe_device = file_inode(exe)->i_sb->s_dev;
-	identity->exe_inode = file_inode(exe)->i_ino;
-	fput(exe);
+	identity->exe = exe ? file_inode(exe) : NULL;
+	identity->exe_inode = exe ? identity->exe->i_ino : 0;
+	if (exe)
+		fput(exe);
 }
 
 /* The identity of the calling process, for a socket in @net. Takes no reference on the pid. */
@@ -58,8 +52,8 @@ void snet_identity_fill(struct snet_identity *identity, struct net *net)
 		.uid = current_euid(),
 		.net_cookie = net->net_cookie,
 		.net_ns = net->ns.inum,
-		.user_ns = current_user_ns()->ns.inum,
-		.cgroup_id = snet_cgroup_id(current),
+		.user_ns = current_user_ns(),
+		.cgroup_id = cgroup_id_of(current),
 	};
 	identity_set_exe(identity, current->mm);
 }
@@ -68,8 +62,7 @@ bool snet_identity_equal(const struct snet_identity *a, const struct snet_identi
 {
 	return a->pid == b->pid && a->exec_id == b->exec_id && uid_eq(a->uid, b->uid) &&
 	       a->net_cookie == b->net_cookie && a->user_ns == b->user_ns &&
-	       a->cgroup_id == b->cgroup_id && a->exe_device == b->exe_device &&
-	       a->exe_inode == b->exe_inode;
+	       a->cgroup_id == b->cgroup_id && a->exe == b->exe && a->exe_inode == b->exe_inode;
 }
 
 static int identity_of_task(struct snet_identity *identity, struct task_struct *task)
@@ -81,8 +74,8 @@ static int identity_of_task(struct snet_identity *identity, struct task_struct *
 	identity->exec_id = READ_ONCE(task->self_exec_id);
 	identity->start_time = task->start_boottime;
 	identity->uid = cred->euid;
-	identity->user_ns = cred->user_ns->ns.inum;
-	identity->cgroup_id = snet_cgroup_id(task);
+	identity->user_ns = cred->user_ns;
+	identity->cgroup_id = cgroup_id_of(task);
 	identity_set_exe(identity, mm);
 	task_lock(task);
 	if (task->nsproxy) {
@@ -148,19 +141,29 @@ static char *exe_path(struct file *exe)
 	return copy;
 }
 
+/*
+ * Device and inode as stat(2) shows them: on overlayfs and btrfs the inode's own numbers
+ * differ. May sleep.
+ */
+bool snet_exe_stat(const struct file *exe, u64 *device, u64 *inode)
+{
+	struct kstat stat;
+
+	if (vfs_getattr_nosec(&exe->f_path, &stat, STATX_INO, AT_STATX_DONT_SYNC))
+		return false;
+	*device = huge_encode_dev(stat.dev);
+	*inode = stat.ino;
+	return true;
+}
+
 static void subject_set_exe(struct snet_subject *subject)
 {
 	struct file *exe = current->mm ? compat_get_exe_file(current->mm) : NULL;
-	struct kstat stat;
 
 	if (!exe)
 		return;
-	/* As stat(2) shows it: on overlayfs and btrfs the inode's own numbers differ. */
-	if (!vfs_getattr_nosec(&exe->f_path, &stat, STATX_INO, AT_STATX_DONT_SYNC)) {
+	if (snet_exe_stat(exe, &subject->exe_device, &subject->exe_inode))
 		subject->exe = exe_path(exe);
-		subject->exe_device = huge_encode_dev(stat.dev);
-		subject->exe_inode = stat.ino;
-	}
 	fput(exe);
 }
 
@@ -199,6 +202,7 @@ void snet_subject_fill(struct snet_subject *subject, struct net *net)
 	if (current->nsproxy)
 		subject->mnt_ns = mnt_ns_inum();
 	subject->pid_ns = task_active_pid_ns(current)->ns.inum;
+	subject->user_ns = current_user_ns()->ns.inum;
 }
 
 void snet_subject_release(struct snet_subject *subject)

@@ -1,406 +1,267 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The table of tickets. Owns their memory, their bounds and the choice among them.
+ * The table of tickets. Owns their memory, their order, and the indexes by which they are
+ * removed. Who they are for is owner.c's, how one is found ticket_lookup.c's.
  *
- * Processes are hashed by the address of their struct pid; each has a list of tickets, the
- * narrowest first. Look-ups run under RCU alone. All changes take table_lock, which nests
- * inside the request table's lock and takes no other. What ends (processes, expired
- * tickets) is only marked where it is noticed, and freed by the reaper.
+ * What is found changes for a look-up as a whole: a batch shows at once, and is never seen
+ * in part.
  */
-#include <linux/cred.h>
-#include <linux/hashtable.h>
-#include <linux/jiffies.h>
-#include <linux/ktime.h>
-#include <linux/pid_namespace.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
-#include <linux/user_namespace.h>
-#include <linux/workqueue.h>
 
 #include "policy.h"
 #include "ticket.h"
+#include "ticket_table.h"
 
-struct snet_process {
-	struct hlist_node node;
-	struct pid *pid;
-	u64 exec_id;
-	u64 start_time;
-	struct list_head tickets;
-	u32 count;
-	bool ended;	/* set without the lock: READ_ONCE()/WRITE_ONCE() */
-	struct rcu_head rcu;
-};
-
-static DEFINE_SPINLOCK(table_lock);
-static DEFINE_HASHTABLE(processes, 10);
-static struct rb_root tickets_by_id = RB_ROOT;
+static struct kmem_cache *ticket_cache;
+static struct rb_root by_id = RB_ROOT;
+static struct rb_root by_rule = RB_ROOT;	/* those that have one, each rule's widest first */
+static struct rb_root by_origin = RB_ROOT;	/* copies, the same way */
+static struct rb_root_cached by_expiry = RB_ROOT_CACHED;	/* those that expire */
 static u32 ticket_count;
-static u32 generation;
-static u64 next_reap = U64_MAX;	/* nanoseconds since boot */
 
-/* Two occasions for the same work, so that a later one never replaces a sooner one. */
-static void reap(struct work_struct *work);
-static DECLARE_DELAYED_WORK(reap_expired, reap);
-static DECLARE_WORK(reap_ended, reap);
-
-static struct snet_process *process_find(const struct pid *pid)
+/* Zeroed, in no table. To be freed with snet_tickets_free(). */
+struct snet_ticket *snet_ticket_new(gfp_t gfp)
 {
-	struct snet_process *process;
+	struct snet_ticket *ticket = kmem_cache_zalloc(ticket_cache, gfp);
 
-	hash_for_each_possible_rcu(processes, process, node, (unsigned long)pid,
-				   lockdep_is_held(&table_lock))
-		if (process->pid == pid)
-			return process;
-	return NULL;
+	if (ticket)
+		INIT_LIST_HEAD(&ticket->of_owner);
+	return ticket;
 }
 
-static bool ticket_expired(const struct snet_ticket *ticket, u64 now)
+static void ticket_free(struct snet_ticket *ticket)
 {
-	return ticket->expires && now >= ticket->expires;
+	free_percpu(ticket->shared);
+	kmem_cache_free(ticket_cache, ticket);
 }
 
-static bool exe_matches(const struct snet_ticket *ticket)
+static void ticket_free_rcu(struct rcu_head *rcu)
 {
-	const struct inode *inode;
-	const struct file *exe;
-
-	if (!current->mm)
-		return false;
-	exe = rcu_dereference(current->mm->exe_file);
-	/* A file may be reused under RCU; then it is another one, and so is its inode. */
-	inode = exe ? READ_ONCE(exe->f_inode) : NULL;
-	return inode && inode->i_ino == ticket->exe_inode &&
-	       inode->i_sb->s_dev == ticket->exe_device;
+	ticket_free(container_of(rcu, struct snet_ticket, rcu));
 }
 
-/* Is the calling process still what the ticket was issued for? */
-static bool ticket_counts(const struct snet_ticket *ticket, const struct snet_object *object)
+/* Frees tickets that were never kept. */
+void snet_tickets_free(struct list_head *batch)
 {
-	return uid_eq(ticket->uid, current_euid()) &&
-	       ticket->net_cookie == object->net->net_cookie &&
-	       ticket->user_ns == current_user_ns()->ns.inum &&
-	       ticket->cgroup_id == snet_cgroup_id(current) && exe_matches(ticket) &&
-	       !ticket_expired(ticket, ktime_get_coarse_boottime_ns());
+	struct snet_ticket *ticket, *next;
+
+	list_for_each_entry_safe(ticket, next, batch, of_owner)
+		ticket_free(ticket);
+	INIT_LIST_HEAD(batch);
 }
 
-enum snet_verdict snet_ticket_lookup(const struct snet_object *object,
-				     struct snet_ticket_hit *hit)
-{
-	enum snet_verdict verdict = 0;
-	struct snet_process *process;
-	struct snet_ticket *ticket;
-
-	rcu_read_lock();
-	process = process_find(task_tgid(current));
-	if (!process || process->exec_id != READ_ONCE(current->self_exec_id))
-		goto out_unlock;
-	list_for_each_entry_rcu(ticket, &process->tickets, node) {
-		if (!snet_scope_covers(&ticket->scope, object) || !ticket_counts(ticket, object))
-			continue;
-		verdict = ticket->verdict;
-		if (verdict == SNET_VERDICT_DENY)
-			*hit = (struct snet_ticket_hit) { ticket->id, ticket->rule_id };
-		atomic64_inc(&ticket->hits);
-		WRITE_ONCE(ticket->last_hit, jiffies);
-		break;
-	}
-out_unlock:
-	rcu_read_unlock();
-	return verdict;
-}
-
-static struct snet_ticket *ticket_find(u64 id)
-{
-	struct rb_node *node = tickets_by_id.rb_node;
-
-	while (node) {
-		struct snet_ticket *ticket = rb_entry(node, struct snet_ticket, by_id);
-
-		if (id == ticket->id)
-			return ticket;
-		node = id < ticket->id ? node->rb_left : node->rb_right;
-	}
-	return NULL;
-}
-
-static bool ticket_before(struct rb_node *a, const struct rb_node *b)
+static bool id_before(struct rb_node *a, const struct rb_node *b)
 {
 	return rb_entry(a, struct snet_ticket, by_id)->id <
 	       rb_entry(b, struct snet_ticket, by_id)->id;
 }
 
-static void process_release(struct rcu_head *rcu)
+/* Of two groups the one with the lower number, in one group the wider ticket. */
+static bool group_before(u64 a, const struct snet_ticket *of_a, u64 b,
+			 const struct snet_ticket *of_b)
 {
-	struct snet_process *process = container_of(rcu, struct snet_process, rcu);
-
-	put_pid(process->pid);
-	kfree(process);
+	return a != b ? a < b : of_a->rank < of_b->rank;
 }
 
-static void process_unlink_locked(struct snet_process *process)
+static bool rule_before(struct rb_node *a, const struct rb_node *b)
 {
-	hash_del_rcu(&process->node);
-	call_rcu(&process->rcu, process_release);
+	const struct snet_ticket *of_a = rb_entry(a, struct snet_ticket, by_rule);
+	const struct snet_ticket *of_b = rb_entry(b, struct snet_ticket, by_rule);
+
+	return group_before(of_a->rule_id, of_a, of_b->rule_id, of_b);
 }
 
-/* Leaves an empty process in the table: the caller unlinks it when it is done. */
-static void ticket_remove_locked(struct snet_ticket *ticket)
+static bool origin_before(struct rb_node *a, const struct rb_node *b)
 {
-	list_del_rcu(&ticket->node);
-	rb_erase(&ticket->by_id, &tickets_by_id);
-	ticket->process->count--;
-	ticket_count--;
-	generation++;
-	kfree_rcu(ticket, rcu);
+	const struct snet_ticket *of_a = rb_entry(a, struct snet_ticket, by_origin);
+	const struct snet_ticket *of_b = rb_entry(b, struct snet_ticket, by_origin);
+
+	return group_before(of_a->origin, of_a, of_b->origin, of_b);
 }
 
-static void process_remove_locked(struct snet_process *process)
+static bool expiry_before(struct rb_node *a, const struct rb_node *b)
 {
-	struct snet_ticket *ticket, *next;
-
-	list_for_each_entry_safe(ticket, next, &process->tickets, node)
-		ticket_remove_locked(ticket);
-	process_unlink_locked(process);
+	return rb_entry(a, struct snet_ticket, by_expiry)->expires <
+	       rb_entry(b, struct snet_ticket, by_expiry)->expires;
 }
 
-static struct snet_process *process_add_locked(const struct snet_identity *who)
+static int number_cmp(u64 a, u64 b)
 {
-	struct snet_process *process = process_find(who->pid);
-
-	if (process && process->exec_id == who->exec_id)
-		return process;
-	if (process)
-		process_remove_locked(process);
-	process = kzalloc(sizeof(*process), GFP_ATOMIC | __GFP_NOWARN);
-	if (!process)
-		return NULL;
-	process->pid = get_pid(who->pid);
-	process->exec_id = who->exec_id;
-	process->start_time = who->start_time;
-	INIT_LIST_HEAD(&process->tickets);
-	hash_add_rcu(processes, &process->node, (unsigned long)process->pid);
-	return process;
+	return a < b ? -1 : a > b;
 }
 
-static void reap_at_locked(u64 when)
+static int id_cmp(const void *id, const struct rb_node *node)
 {
-	u64 now = ktime_get_boottime_ns();
-
-	if (when >= next_reap)
-		return;
-	next_reap = when;
-	mod_delayed_work(system_wq, &reap_expired, when > now ? nsecs_to_jiffies(when - now) + 1 : 0);
+	return number_cmp(*(const u64 *)id, rb_entry(node, struct snet_ticket, by_id)->id);
 }
 
-static void ticket_insert_locked(struct snet_ticket *ticket, struct snet_process *process,
-				 const struct snet_identity *who)
+static int rule_cmp(const void *id, const struct rb_node *node)
 {
-	struct snet_ticket *narrower;
-	struct list_head *place = &process->tickets;
-
-	ticket->process = process;
-	ticket->uid = who->uid;
-	ticket->net_cookie = who->net_cookie;
-	ticket->net_ns = who->net_ns;
-	ticket->user_ns = who->user_ns;
-	ticket->cgroup_id = who->cgroup_id;
-	ticket->exe_device = who->exe_device;
-	ticket->exe_inode = who->exe_inode;
-	ticket->rank = snet_scope_rank(&ticket->scope, ticket->verdict);
-	list_for_each_entry(narrower, &process->tickets, node) {
-		if (narrower->rank < ticket->rank)
-			break;
-		place = &narrower->node;
-	}
-	list_add_rcu(&ticket->node, place);
-	rb_add(&ticket->by_id, &tickets_by_id, ticket_before);
-	process->count++;
-	ticket_count++;
-	generation++;
-	if (ticket->expires)
-		reap_at_locked(ticket->expires);
+	return number_cmp(*(const u64 *)id, rb_entry(node, struct snet_ticket, by_rule)->rule_id);
 }
 
-static int batch_check_locked(struct list_head *batch, const struct snet_identity *who)
+static int origin_cmp(const void *id, const struct rb_node *node)
 {
-	const struct snet_process *process = process_find(who->pid);
-	const struct snet_ticket *ticket, *other;
-	u32 held = process && process->exec_id == who->exec_id ? process->count : 0;
-	u32 count = 0;
-
-	list_for_each_entry(ticket, batch, node) {
-		count++;
-		if (ticket_find(ticket->id))
-			return -EEXIST;
-		list_for_each_entry(other, batch, node)
-			if (other != ticket && other->id == ticket->id)
-				return -EEXIST;
-	}
-	if (ticket_count + count > snet_policy_max_tickets() ||
-	    held + count > snet_policy_max_tickets_per_process())
-		return -ENOSPC;
-	return 0;
+	return number_cmp(*(const u64 *)id, rb_entry(node, struct snet_ticket, by_origin)->origin);
 }
 
-/* Has the process ended since its exit was last looked for? Pairs with snet_tickets_void(). */
-static bool process_is_gone(struct pid *pid)
+struct snet_ticket *snet_ticket_find_locked(u64 id)
 {
-	struct task_struct *task;
-	bool gone;
+	struct rb_node *node = rb_find(&id, &by_id, id_cmp);
 
-	smp_mb(); /* the table was written before this read; an exit does it the other way round */
-	rcu_read_lock();
-	task = pid_task(pid, PIDTYPE_TGID);
-	gone = !task || !atomic_read(&task->signal->live);
-	rcu_read_unlock();
-	return gone;
+	return node ? rb_entry(node, struct snet_ticket, by_id) : NULL;
 }
 
-/**
- * snet_tickets_install - keep tickets for a process
- * @batch: tickets with scope, verdict, id and expiry; taken over when 0 is returned
- * @who: the process
- *
- * All or none are kept. Returns 0, -EEXIST when an id is in use, -ENOSPC past a bound or
- * without memory, -ESRCH when the process has ended. Doesn't sleep.
- */
-int snet_tickets_install(struct list_head *batch, const struct snet_identity *who)
+/* The ticket with the smallest id above @id. */
+struct snet_ticket *snet_ticket_above_locked(u64 id)
 {
-	struct snet_process *process;
-	struct snet_ticket *ticket, *next;
-	int err;
+	struct rb_node *node = by_id.rb_node;
+	struct snet_ticket *above = NULL;
 
-	spin_lock(&table_lock);
-	err = batch_check_locked(batch, who);
-	if (err)
-		goto out_unlock;
-	process = process_add_locked(who);
-	if (!process) {
-		err = -ENOSPC;
-		goto out_unlock;
-	}
-	list_for_each_entry_safe(ticket, next, batch, node) {
-		list_del(&ticket->node);
-		ticket_insert_locked(ticket, process, who);
-	}
-	if (process_is_gone(who->pid)) {
-		process_remove_locked(process);
-		err = -ESRCH;
-	}
-out_unlock:
-	spin_unlock(&table_lock);
-	return err;
-}
+	while (node) {
+		struct snet_ticket *ticket = rb_entry(node, struct snet_ticket, by_id);
 
-/* Frees tickets that were never installed. */
-void snet_tickets_free(struct list_head *batch)
-{
-	struct snet_ticket *ticket, *next;
-
-	list_for_each_entry_safe(ticket, next, batch, node)
-		kfree(ticket);
-	INIT_LIST_HEAD(batch);
-}
-
-static bool selector_matches(const struct snet_ticket_selector *selector,
-			     const struct snet_ticket *ticket)
-{
-	return (!selector->by_id || ticket->id == selector->id) &&
-	       (!selector->by_rule || ticket->rule_id == selector->rule_id) &&
-	       (!selector->by_tgid ||
-		pid_nr(ticket->process->pid) == (pid_t)selector->tgid);
-}
-
-static u32 remove_matching_locked(struct snet_ticket *ticket,
-				  const struct snet_ticket_selector *selector)
-{
-	struct snet_process *process = ticket->process;
-
-	if (!selector_matches(selector, ticket))
-		return 0;
-	ticket_remove_locked(ticket);
-	if (!process->count)
-		process_unlink_locked(process);
-	return 1;
-}
-
-/* Removes the tickets that match every condition given; with none, all. Returns how many. */
-u32 snet_tickets_remove(const struct snet_ticket_selector *selector)
-{
-	struct snet_ticket *ticket;
-	struct rb_node *node, *next;
-	u32 removed = 0;
-
-	spin_lock(&table_lock);
-	if (selector->by_id) {
-		ticket = ticket_find(selector->id);
-		if (ticket)
-			removed = remove_matching_locked(ticket, selector);
-	} else {
-		for (node = rb_first(&tickets_by_id); node; node = next) {
-			next = rb_next(node);
-			ticket = rb_entry(node, struct snet_ticket, by_id);
-			removed += remove_matching_locked(ticket, selector);
-		}
-	}
-	spin_unlock(&table_lock);
-	return removed;
-}
-
-static void record_fill(struct snet_ticket_record *record, const struct snet_ticket *ticket)
-{
-	u64 now = ktime_get_boottime_ns();
-
-	*record = (struct snet_ticket_record) {
-		.scope = ticket->scope,
-		.verdict = ticket->verdict,
-		.id = ticket->id,
-		.rule_id = ticket->rule_id,
-		.hits = atomic64_read(&ticket->hits),
-		.last_hit_ms = jiffies_to_msecs(jiffies - READ_ONCE(ticket->last_hit)),
-		.start_time = ticket->process->start_time,
-		.exec_id = ticket->process->exec_id,
-		.cgroup_id = ticket->cgroup_id,
-		.tgid = pid_nr(ticket->process->pid),
-		.net_ns = ticket->net_ns,
-		.uid = ticket->uid,
-	};
-	if (ticket->expires)
-		record->lifetime_ms = div_u64(ticket->expires - now, NSEC_PER_MSEC) + 1;
-}
-
-/* The live ticket with the smallest id above @after; false when there is none. */
-bool snet_ticket_next(u64 after, struct snet_ticket_record *record)
-{
-	u64 now = ktime_get_boottime_ns();
-	struct rb_node *node, *found = NULL;
-	bool live = false;
-
-	spin_lock(&table_lock);
-	for (node = tickets_by_id.rb_node; node;) {
-		if (rb_entry(node, struct snet_ticket, by_id)->id > after) {
-			found = node;
+		if (ticket->id > id) {
+			above = ticket;
 			node = node->rb_left;
 		} else {
 			node = node->rb_right;
 		}
 	}
-	for (; found && !live; found = rb_next(found)) {
-		struct snet_ticket *ticket = rb_entry(found, struct snet_ticket, by_id);
-
-		if (READ_ONCE(ticket->process->ended) || ticket_expired(ticket, now))
-			continue;
-		record_fill(record, ticket);
-		live = true;
-	}
-	spin_unlock(&table_lock);
-	return live;
+	return above;
 }
 
-u32 snet_tickets_generation(void)
+/* The widest ticket of a rule. */
+struct snet_ticket *snet_ticket_of_rule_locked(u64 rule_id)
 {
-	return READ_ONCE(generation);
+	struct rb_node *node = rb_find_first(&rule_id, &by_rule, rule_cmp);
+
+	return node ? rb_entry(node, struct snet_ticket, by_rule) : NULL;
+}
+
+/* The widest copy of a ticket, whether that still exists or not. */
+struct snet_ticket *snet_ticket_copy_of_locked(u64 origin)
+{
+	struct rb_node *node = rb_find_first(&origin, &by_origin, origin_cmp);
+
+	return node ? rb_entry(node, struct snet_ticket, by_origin) : NULL;
+}
+
+/* The ticket that expires first. */
+struct snet_ticket *snet_ticket_soonest_locked(void)
+{
+	struct rb_node *node = rb_first_cached(&by_expiry);
+
+	return node ? rb_entry(node, struct snet_ticket, by_expiry) : NULL;
+}
+
+static void index_locked(struct snet_ticket *ticket, struct snet_owner *owner)
+{
+	ticket->owner = owner;
+	owner->count++;
+	ticket_count++;
+	list_move_tail(&ticket->of_owner, &owner->tickets);
+	if (ticket->inherit) {
+		list_move(&ticket->of_owner, &owner->tickets);
+		snet_process_of(owner)->inheritable++;
+	}
+	rb_add(&ticket->by_id, &by_id, id_before);
+	if (ticket->rule_id)
+		rb_add(&ticket->by_rule, &by_rule, rule_before);
+	if (ticket->origin)
+		rb_add(&ticket->by_origin, &by_origin, origin_before);
+	if (ticket->expires) {
+		rb_add_cached(&ticket->by_expiry, &by_expiry, expiry_before);
+		snet_reap_at_locked(ticket->expires);
+	}
+}
+
+static void unindex_locked(struct snet_ticket *ticket)
+{
+	ticket->owner->count--;
+	ticket_count--;
+	list_del_init(&ticket->of_owner);
+	if (ticket->inherit)
+		snet_process_of(ticket->owner)->inheritable--;
+	rb_erase(&ticket->by_id, &by_id);
+	if (ticket->rule_id)
+		rb_erase(&ticket->by_rule, &by_rule);
+	if (ticket->origin)
+		rb_erase(&ticket->by_origin, &by_origin);
+	if (ticket->expires)
+		rb_erase_cached(&ticket->by_expiry, &by_expiry);
+}
+
+/* From now on look-ups find it. */
+static void chain_locked(struct snet_ticket *ticket)
+{
+	const struct snet_scope *scope = &ticket->scope;
+	struct hlist_head *chain = snet_shape_chain(ticket->shape, scope->remote.words,
+						    scope->remote_port_min,
+						    scope->local_port_min);
+	struct snet_ticket *other, *narrower = NULL;
+
+	hlist_for_each_entry(other, chain, by_key) {
+		if (other->shape == ticket->shape && other->rank < ticket->rank)
+			break;
+		narrower = other;
+	}
+	if (narrower)
+		hlist_add_behind_rcu(&ticket->by_key, &narrower->by_key);
+	else
+		hlist_add_head_rcu(&ticket->by_key, chain);
+}
+
+static int get_shapes_locked(const struct list_head *batch, struct snet_owner *owner)
+{
+	struct snet_ticket *ticket;
+
+	list_for_each_entry(ticket, batch, of_owner) {
+		ticket->shape = snet_shape_get_locked(owner, &ticket->scope);
+		if (ticket->shape)
+			continue;
+		list_for_each_entry_continue_reverse(ticket, batch, of_owner)
+			snet_shape_put_locked(owner, ticket->shape);
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+/* All or none; @batch is empty when they are kept. Returns 0, or -ENOSPC without memory. */
+int snet_tickets_keep_locked(struct list_head *batch, struct snet_owner *owner)
+{
+	struct snet_ticket *ticket, *next;
+	int err = get_shapes_locked(batch, owner);
+
+	if (err)
+		return err;
+	write_seqcount_begin(&owner->changes);
+	list_for_each_entry(ticket, batch, of_owner)
+		chain_locked(ticket);
+	write_seqcount_end(&owner->changes);
+	list_for_each_entry_safe(ticket, next, batch, of_owner)
+		index_locked(ticket, owner);
+	return 0;
+}
+
+/* The caller settles the owner. */
+void snet_ticket_remove_locked(struct snet_ticket *ticket)
+{
+	struct snet_owner *owner = ticket->owner;
+
+	write_seqcount_begin(&owner->changes);
+	hlist_del_rcu(&ticket->by_key);
+	write_seqcount_end(&owner->changes);
+	unindex_locked(ticket);
+	snet_shape_put_locked(owner, ticket->shape);
+	call_rcu(&ticket->rcu, ticket_free_rcu);
+}
+
+/* Is there room for @count more? */
+bool snet_tickets_fit_locked(u32 count)
+{
+	return count <= snet_policy_max_tickets() &&
+	       ticket_count <= snet_policy_max_tickets() - count;
 }
 
 u32 snet_tickets_count(void)
@@ -408,56 +269,17 @@ u32 snet_tickets_count(void)
 	return READ_ONCE(ticket_count);
 }
 
-/* The calling process has ended, or it has executed another program. Any context. */
-void snet_tickets_void(bool executed)
+int snet_tickets_init(void)
 {
-	struct snet_process *process;
-
-	rcu_read_lock();
-	process = process_find(task_tgid(current));
-	if (process && !(executed && process->exec_id == current->self_exec_id)) {
-		WRITE_ONCE(process->ended, true);
-		schedule_work(&reap_ended);
-	}
-	rcu_read_unlock();
-}
-
-/* Frees what has ended, and comes again when the next ticket expires. */
-static void reap(struct work_struct *work)
-{
-	u64 now = ktime_get_boottime_ns(), soonest = U64_MAX;
-	struct snet_ticket *ticket, *next;
-	struct snet_process *process;
-	struct hlist_node *tmp;
-	int bucket;
-
-	spin_lock(&table_lock);
-	next_reap = U64_MAX;
-	hash_for_each_safe(processes, bucket, tmp, process, node) {
-		if (READ_ONCE(process->ended)) {
-			process_remove_locked(process);
-			continue;
-		}
-		list_for_each_entry_safe(ticket, next, &process->tickets, node) {
-			if (ticket_expired(ticket, now))
-				ticket_remove_locked(ticket);
-			else if (ticket->expires)
-				soonest = min(soonest, ticket->expires);
-		}
-		if (!process->count)
-			process_unlink_locked(process);
-	}
-	reap_at_locked(soonest);
-	spin_unlock(&table_lock);
+	ticket_cache = KMEM_CACHE(snet_ticket, 0);
+	return ticket_cache ? 0 : -ENOMEM;
 }
 
 /* No hook, tracepoint or netlink command may run any more. */
 void snet_tickets_exit(void)
 {
-	const struct snet_ticket_selector all = {};
-
-	cancel_work_sync(&reap_ended);
-	cancel_delayed_work_sync(&reap_expired);
-	snet_tickets_remove(&all);
+	snet_tickets_remove(SNET_TICKETS_ALL, 0);
+	snet_reap_exit();
 	rcu_barrier();
+	kmem_cache_destroy(ticket_cache);
 }
