@@ -326,6 +326,8 @@ enum {
 	SNET_A_MAIN_CAUSE = 15,
 	/* Audit messages dropped since the one before this. */
 	SNET_A_MAIN_DROPPED = 16,
+	/* When the call was decided, milliseconds since 1970 (UTC). */
+	SNET_A_MAIN_TIME = 17,
 	/* private: */
 	__SNET_A_MAIN_MAX,
 	SNET_A_MAIN_MAX = (__SNET_A_MAIN_MAX - 1)

@@ -337,6 +337,8 @@ pub mod attr {
         pub const CAUSE: u16 = 15;
         /// Audit messages dropped since the one before this.
         pub const DROPPED: u16 = 16;
+        /// When the call was decided, milliseconds since 1970 (UTC).
+        pub const TIME: u16 = 17;
     }
 }
 
