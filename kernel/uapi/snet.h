@@ -84,7 +84,8 @@ enum snet_cause {
 	SNET_CAUSE_LOST = 7,
 	/*
 	 * The call would reach another host first than the one it names. Such calls are
-	 * refused where connect or send is watched.
+	 * refused where connect or send is watched, and the setting of such routes, of which
+	 * the object tells the socket as far as it is known, without an address.
 	 */
 	SNET_CAUSE_SOURCE_ROUTE = 8,
 	/* private: */

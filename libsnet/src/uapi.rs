@@ -94,7 +94,8 @@ pub mod cause {
     /// The event could not be delivered.
     pub const LOST: u32 = 7;
     /// The call would reach another host first than the one it names. Such calls are
-    /// refused where connect or send is watched.
+    /// refused where connect or send is watched, and the setting of such routes, of which
+    /// the object tells the socket as far as it is known, without an address.
     pub const SOURCE_ROUTE: u32 = 8;
 }
 
