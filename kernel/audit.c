@@ -5,6 +5,7 @@
  */
 #include <linux/atomic.h>
 #include <linux/ktime.h>
+#include <linux/math64.h>
 #include <linux/moduleparam.h>
 #include <linux/rcupdate.h>
 #include <net/genetlink.h>
@@ -74,7 +75,9 @@ static int put_audit(struct sk_buff *skb, const struct snet_object *object,
 	err = snet_message_put_call(skb, &subject, object);
 	snet_subject_release(&subject);
 	if (err || nla_put_u32(skb, SNET_A_MAIN_VERDICT, verdict) ||
-	    nla_put_u32(skb, SNET_A_MAIN_CAUSE, cause))
+	    nla_put_u32(skb, SNET_A_MAIN_CAUSE, cause) ||
+	    nla_put_u64_64bit(skb, SNET_A_MAIN_TIME,
+			      div_u64(ktime_get_real_ns(), NSEC_PER_MSEC), pad))
 		return -EMSGSIZE;
 	if (!hit)
 		return 0;

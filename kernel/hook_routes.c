@@ -48,7 +48,7 @@ static int wrap_ip_options_get(struct net *net, struct ip_options_rcu **optp, so
 	snet_in_flight_begin();
 	err = static_call(original_ip_options_get)(net, optp, data, optlen);
 	if (!err && *optp && (*optp)->opt.srr) {
-		err = snet_refuse_source_route(NULL);
+		err = snet_refuse_source_route(net, NULL);
 		if (err) {
 			kfree(*optp);
 			*optp = NULL;
@@ -73,7 +73,7 @@ static struct ipv6_txoptions *wrap_ipv6_renew_options(struct sock *sk, struct ip
 
 	snet_in_flight_begin();
 	if (newtype == IPV6_RTHDR && newopt)
-		err = snet_refuse_source_route(sk);
+		err = snet_refuse_source_route(sock_net(sk), sk);
 	renewed = err ? ERR_PTR(err) :
 			static_call(original_ipv6_renew_options)(sk, opt, newtype, newopt);
 	snet_in_flight_end();
@@ -94,7 +94,7 @@ static int wrap_ip6_datagram_send_ctl(struct net *net, struct sock *sk, struct m
 	snet_in_flight_begin();
 	err = static_call(original_ip6_datagram_send_ctl)(net, sk, msg, fl6, ipc6);
 	if (!err && ipc6->opt && ipc6->opt->srcrt)
-		err = snet_refuse_source_route(sk);
+		err = snet_refuse_source_route(net, sk);
 	snet_in_flight_end();
 	return err;
 }

@@ -32,26 +32,39 @@ static bool is_disconnect(enum snet_operation operation, const struct sockaddr *
 	       address->sa_family == AF_UNSPEC;
 }
 
-/**
- * snet_refuse_source_route - may this program make a source route, or use it?
- * @sk: the socket; NULL where it isn't known, and then the refusal is only counted
- *
- * -EACCES unless it is the decider.
- */
-int snet_refuse_source_route(const struct sock *sk)
+static int refuse_source_route(const struct snet_object *object)
 {
-	struct snet_object object;
+	snet_count(SNET_COUNT_REFUSED);
+	snet_audit(object, SNET_CAUSE_SOURCE_ROUTE, SNET_VERDICT_DENY, NULL);
+	return -EACCES;
+}
+
+/**
+ * snet_refuse_source_route - refuse a program that prepares a source route
+ * @net: the network namespace
+ * @sk: the socket, or NULL when it isn't known
+ *
+ * Returns -EACCES, or 0 for the decider. May sleep.
+ */
+int snet_refuse_source_route(struct net *net, const struct sock *sk)
+{
+	struct snet_object object = {
+		.operation = SNET_OP_SEND,
+		.protocol = SNET_PROTO_OTHER,
+		.family = AF_INET,
+		.net = net,
+	};
 
 	if (snet_decider_is_current())
 		return 0;
-	snet_count(SNET_COUNT_REFUSED);
 	if (sk) {
-		snet_object_fill(&object, sk->sk_type == SOCK_STREAM ? SNET_OP_CONNECT : SNET_OP_SEND,
-				 snet_protocol_of(sk), sk, NULL, 0);
+		enum snet_protocol protocol = snet_protocol_of(sk);
+
+		snet_object_fill(&object, BIT(protocol) & SNET_STREAMS ? SNET_OP_CONNECT :
+				 SNET_OP_SEND, protocol, sk, NULL, 0);
 		object.flags = snet_call_flags(sk);
-		snet_audit(&object, SNET_CAUSE_SOURCE_ROUTE, SNET_VERDICT_DENY, NULL);
 	}
-	return -EACCES;
+	return refuse_source_route(&object);
 }
 
 static int decide(const struct snet_object *object)
@@ -93,13 +106,13 @@ static int mediate(enum snet_operation operation, const struct sock *called,
 	if (!snet_watched(operation, protocol) || is_disconnect(operation, address, addrlen) ||
 	    snet_decider_is_current())
 		return 0;
-	if ((operation == SNET_OP_CONNECT || operation == SNET_OP_SEND) &&
-	    unlikely(snet_is_source_routed(sk)))
-		return snet_refuse_source_route(sk);
 	flags |= snet_call_flags(called);
 	for (i = 0; i < MAX_DECISIONS; i++) {
 		snet_object_fill(&object, operation, protocol, sk, address, addrlen);
 		object.flags = flags;
+		if ((operation == SNET_OP_CONNECT || operation == SNET_OP_SEND) &&
+		    unlikely(snet_is_source_routed(sk)))
+			return refuse_source_route(&object);
 		err = decide(&object);
 		if (err || !is_outdated(&object, sk))
 			return err;
@@ -116,7 +129,7 @@ static int mediate(enum snet_operation operation, const struct sock *called,
  * @addrlen: its length
  *
  * Returns 0 when the call may go on, -EACCES when it may not, -EINTR when the thread is being
- * killed. Doesn't sleep when a ticket decides.
+ * killed. Doesn't sleep when a ticket allows.
  */
 int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags,
 		 const struct sockaddr *address, int addrlen)

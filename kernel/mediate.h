@@ -10,6 +10,6 @@ int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags
 		 const struct sockaddr *address, int addrlen);
 int snet_mediate_accept(const struct sock *listener, const struct sock *sk, u32 flags,
 			const struct sockaddr *peer, int addrlen);
-int snet_refuse_source_route(const struct sock *sk);
+int snet_refuse_source_route(struct net *net, const struct sock *sk);
 
 #endif /* SNET_MEDIATE_H */

@@ -84,7 +84,8 @@ enum snet_cause {
 	SNET_CAUSE_LOST = 7,
 	/*
 	 * The call would reach another host first than the one it names. Such calls are
-	 * refused where connect or send is watched.
+	 * refused where connect or send is watched, and the setting of such routes, of which
+	 * the object tells the socket as far as it is known, without an address.
 	 */
 	SNET_CAUSE_SOURCE_ROUTE = 8,
 	/* private: */
@@ -326,6 +327,8 @@ enum {
 	SNET_A_MAIN_CAUSE = 15,
 	/* Audit messages dropped since the one before this. */
 	SNET_A_MAIN_DROPPED = 16,
+	/* When the call was decided, milliseconds since 1970 (UTC). */
+	SNET_A_MAIN_TIME = 17,
 	/* private: */
 	__SNET_A_MAIN_MAX,
 	SNET_A_MAIN_MAX = (__SNET_A_MAIN_MAX - 1)

@@ -94,7 +94,8 @@ pub mod cause {
     /// The event could not be delivered.
     pub const LOST: u32 = 7;
     /// The call would reach another host first than the one it names. Such calls are
-    /// refused where connect or send is watched.
+    /// refused where connect or send is watched, and the setting of such routes, of which
+    /// the object tells the socket as far as it is known, without an address.
     pub const SOURCE_ROUTE: u32 = 8;
 }
 
@@ -337,6 +338,8 @@ pub mod attr {
         pub const CAUSE: u16 = 15;
         /// Audit messages dropped since the one before this.
         pub const DROPPED: u16 = 16;
+        /// When the call was decided, milliseconds since 1970 (UTC).
+        pub const TIME: u16 = 17;
     }
 }
 

@@ -17,11 +17,12 @@ use tokio::time::timeout;
 
 use crate::answers::Answers;
 use crate::args::Args;
+use crate::audit;
 use crate::background::{follow_link, look_at_stale, refresh};
 use crate::compiled::{Compiled, Inputs};
 use crate::config::{Config, KernelUse};
 use crate::control::{Access, Bounds, Listener};
-use crate::decider::{Decider, LinkState, Plan, Start};
+use crate::decider::{Decider, LinkState, Plan, Report, Start};
 use crate::journal::{Journal, now};
 use crate::logging::LogLevel;
 use crate::policy_control::PolicyControl;
@@ -46,6 +47,7 @@ pub(crate) struct Daemon {
     thread: JoinHandle<()>,
     problems: Arc<Problems>,
     journal: Journal,
+    reports: mpsc::Sender<Report>,
     stale: mpsc::Receiver<Box<Event>>,
 }
 
@@ -68,7 +70,7 @@ impl Daemon {
             generation: first.generation,
             plan: plan(&config),
             off: config.kernel == KernelUse::Off,
-            reports,
+            reports: reports.clone(),
             stale,
             counters: Arc::clone(&journal.counters),
         })?;
@@ -86,6 +88,7 @@ impl Daemon {
             thread,
             problems,
             journal,
+            reports,
             stale: to_look_at,
         })
     }
@@ -134,6 +137,8 @@ impl Daemon {
         tasks.spawn(follow_link(policy(), decider(), Arc::clone(&self.problems)));
         tasks.spawn(look_at_stale(policy(), decider(), stale));
         tasks.spawn(refresh(policy()));
+        let counters = Arc::clone(&self.journal.counters);
+        tasks.spawn(audit::listen(decider(), self.reports.clone(), counters));
         tasks.spawn(service::feed_watchdog(decider()));
         tasks
     }
@@ -198,6 +203,8 @@ impl Daemon {
         if stopped.is_ok() && self.thread.join().is_err() {
             tracing::error!("the decider's thread panicked");
         }
+        // The last one: the journal ends when nobody can report any more.
+        drop(self.reports);
         let written = timeout(STOP_STEP, self.journal.written()).await;
         in_time("writing the journal", written.is_ok());
         let closed = timeout(STOP_STEP, self.store.close()).await;

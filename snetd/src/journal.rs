@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use libsnet::control::JournalEntry;
+use libsnet::control::{JournalEntry, Source};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -201,7 +201,9 @@ async fn gather(
 fn hits(entries: &[JournalEntry]) -> RuleHits {
     let mut hits = RuleHits::new();
     for entry in entries {
-        if let Some(rule) = entry.decision.rule {
+        // Hits of tickets are the kernel's to count.
+        let rule = entry.decision.rule.filter(|_| entry.decision.source == Source::Rule);
+        if let Some(rule) = rule {
             let (count, last) = hits.entry(rule).or_insert((0, entry.time));
             *count += 1;
             *last = entry.time.max(*last);
@@ -251,9 +253,12 @@ pub(crate) mod tests {
 
     #[test]
     fn hits_are_counted_by_rule() {
-        let entries: Vec<_> = [(1, Some(4)), (3, Some(4)), (2, Some(4)), (9, None)]
+        let mut entries: Vec<_> = [(1, Some(4)), (3, Some(4)), (2, Some(4)), (9, None)]
             .map(|(time, rule)| (*entry(time, rule)).clone())
             .to_vec();
+        let mut by_ticket = (*entry(8, Some(4))).clone();
+        by_ticket.decision.source = Source::Kernel;
+        entries.push(by_ticket);
         assert_eq!(hits(&entries), RuleHits::from([(RuleId(4), (3, 3))]));
     }
 }

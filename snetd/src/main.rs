@@ -3,6 +3,7 @@
 
 mod answers;
 mod args;
+mod audit;
 mod background;
 mod compiled;
 mod config;

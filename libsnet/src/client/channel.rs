@@ -47,6 +47,12 @@ impl Channel {
         self.socket.socket_ref().add_membership(group).map_err(Error::io("join a group with"))
     }
 
+    /// Has the kernel count what finds no room in this socket.
+    pub(super) fn tell_sender_of_loss(&mut self) -> Result<(), Error> {
+        let socket = self.socket.socket_mut();
+        socket.set_broadcast_error(true).map_err(Error::io("set error reports of"))
+    }
+
     pub(super) fn send(&self, message: &[u8]) -> Result<(), Error> {
         send(self.socket.socket_ref(), message)
     }

@@ -9,7 +9,7 @@ use super::Error;
 use super::channel::Channel;
 use super::exchange::{Completeness, Exchange, Reply};
 use crate::uapi::FAMILY_NAME;
-use crate::wire::family::{self, Family};
+use crate::wire::family::{self, CONTROLLER_NAME, Family, NOTIFY_GROUP};
 use crate::wire::{DecodeError, Envelope, Genl, Messages, Request};
 
 /// Looks a generic netlink family up, in this process's network namespace.
@@ -18,6 +18,17 @@ use crate::wire::{DecodeError, Envelope, Genl, Messages, Request};
 /// [`Error::NotLoaded`] when there is none with this name.
 pub async fn resolve(name: &str) -> Result<Family, Error> {
     Connection::default().resolve(name).await
+}
+
+/// Looks the module's family up for a socket that is told when the family goes.
+pub(super) async fn follow_family(channel: &Channel) -> Result<Family, Error> {
+    let mut lookup = Connection::default();
+    // Joined before the family is looked up, so that its end can't fall between.
+    let controller = lookup.resolve(CONTROLLER_NAME).await?;
+    for (_, group) in controller.groups.iter().filter(|(name, _)| name == NOTIFY_GROUP) {
+        channel.join(*group)?;
+    }
+    lookup.resolve(FAMILY_NAME).await
 }
 
 /// From the attributes of a message to what it says.
@@ -151,7 +162,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::wire::family::{CONTROLLER, CONTROLLER_NAME, NOTIFY_GROUP};
+    use crate::wire::family::CONTROLLER;
 
     /// Lists all families: a dump in several parts, from the kernel that runs the test.
     async fn families(connection: &mut Connection) -> Result<Vec<Family>, Error> {

@@ -7,13 +7,12 @@
 use std::collections::VecDeque;
 
 use super::channel::Channel;
-use super::connection::Connection;
+use super::connection::follow_family;
 use super::exchange::{Exchange, Reply};
 use super::notice::Notice;
 use super::{Error, Verdicts};
 use crate::types::{Event, Settings};
 use crate::uapi::{ABI_VERSION, FAMILY_NAME};
-use crate::wire::family::{CONTROLLER_NAME, NOTIFY_GROUP};
 use crate::wire::settings::{Registered, decode_registered};
 use crate::wire::{Envelope, Messages, Request};
 
@@ -73,13 +72,7 @@ impl Decider {
     pub async fn register_with(options: &Options) -> Result<(Self, Settings), Error> {
         let channel = Channel::open()?;
         channel.set_receive_buffer(options.receive_buffer)?;
-        let mut lookup = Connection::default();
-        // Joined before the family is looked up, so that its end can't fall between.
-        let controller = lookup.resolve(CONTROLLER_NAME).await?;
-        for (_, group) in controller.groups.iter().filter(|(name, _)| name == NOTIFY_GROUP) {
-            channel.join(*group)?;
-        }
-        let family = lookup.resolve(FAMILY_NAME).await?.id;
+        let family = follow_family(&channel).await?.id;
         let mut decider = Self::over(channel, family);
         let Registered { abi_version, settings } = decider.send_register().await?;
         if abi_version != ABI_VERSION {
@@ -229,7 +222,7 @@ impl Decider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::family;
+    use crate::wire::family::{self, CONTROLLER_NAME};
 
     /// No family has it, so that nothing is an event.
     const NOBODY: u16 = 0x3ff;

@@ -34,6 +34,12 @@ pub enum Error {
     /// The process that a ticket is for has ended, or executes another program now.
     #[error("the process has ended or executes another program: {0}")]
     ProcessGone(Ack),
+    /// The module has no multicast group of this name.
+    #[error("the kernel module has no multicast group '{group}': it is older than this program")]
+    NoGroup {
+        /// The group's name.
+        group: &'static str,
+    },
     /// The module speaks another version of the protocol.
     #[error(
         "the kernel module speaks version {kernel} of the protocol and this program {}",

@@ -11,6 +11,9 @@
 //!   is nothing to wait for, and no runtime is needed.
 //! * [`Client`] asks for everything else, one question after another.
 //!
+//! A fourth, [`Audit`], hears what the kernel decided alone; any process with the capability
+//! may, and none has to.
+//!
 //! # What a decider must do
 //! 1. [`Decider::register`], then [`Client::set_watch`]: until then nothing is held.
 //! 2. Answer each [`Decider::next_event`] before its deadline.
@@ -22,6 +25,7 @@
 //! Everything needs `CAP_NET_ADMIN` in the initial user and network namespace. [`Client`]
 //! and [`Decider`] need a tokio runtime with I/O and time enabled.
 
+mod audit;
 mod channel;
 mod commands;
 mod connection;
@@ -32,6 +36,7 @@ mod exchange;
 mod notice;
 mod verdicts;
 
+pub use audit::Audit;
 pub use commands::Client;
 pub use connection::resolve;
 pub use decider::{Decider, Options};

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::RuleSpec;
-use crate::types::{Object, Operation, Protocol, RuleId, Scope, Stats, TicketId, Verdict};
+use crate::types::{Cause, Object, Operation, Protocol, RuleId, Scope, Stats, TicketId, Verdict};
 
 /// Fields by name, with their types as written.
 type Fields = BTreeMap<String, String>;
@@ -158,6 +158,8 @@ fn entry() -> JournalEntry {
         protocol: Protocol::Tcp,
         remote: object().remote,
         local: object().local,
+        cause: Some(Cause::Ticket),
+        dropped: 1,
     }
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::policy::RuleSpec;
 pub use crate::policy::{Decision, Explanation, Source};
 use crate::types::{
-    Object, Operation, ProcessKey, Protocol, RuleId, Scope, Stats, Subject, TicketId, Verdict,
+    AuditRecord, Cause, Object, Operation, ProcessKey, Protocol, RuleId, Scope, Stats, Subject,
+    TicketId, Verdict,
 };
 
 /// A rule with what the database keeps beside it.
@@ -84,9 +85,32 @@ pub struct JournalEntry {
     pub remote: Option<SocketAddr>,
     /// The own address.
     pub local: Option<SocketAddr>,
+    /// Why the kernel decided it alone; `None` for decisions of the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Decisions of the kernel that aren't known, just before this one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl JournalEntry {
+    /// The entry for a call that the kernel decided alone.
+    pub fn of_kernel(record: &AuditRecord) -> Self {
+        let decision =
+            Decision { verdict: record.verdict, source: Source::Kernel, rule: record.rule };
+        let time = i64::try_from(record.time).unwrap_or(i64::MAX);
+        Self {
+            cause: Some(record.cause),
+            dropped: record.dropped,
+            ..Self::new(time, decision, &record.subject, &record.object)
+        }
+    }
+
     /// The entry for a decision on a call, at `time` (milliseconds since 1970).
     pub fn new(time: i64, decision: Decision, subject: &Subject, object: &Object) -> Self {
         Self {
@@ -101,6 +125,8 @@ impl JournalEntry {
             protocol: object.protocol,
             remote: object.remote,
             local: object.local,
+            cause: None,
+            dropped: 0,
         }
     }
 }

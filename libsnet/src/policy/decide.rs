@@ -18,6 +18,8 @@ pub enum Source {
     Rule,
     /// No rule matched, so the fallback of the operation applied.
     NoRule,
+    /// The kernel decided without asking. Never what a policy says.
+    Kernel,
 }
 
 /// A decision as it was made.

@@ -23,6 +23,9 @@ impl CallFlags {
     /// The call came from an io_uring worker.
     pub const IO_URING: Self = Self(uapi::call_flag::IO_URING);
 
+    /// The socket is locked while the call is held (SCTP's `connectx` and `bindx`).
+    pub const LOCKED: Self = Self(uapi::call_flag::LOCKED);
+
     /// Are all of `other`'s flags set?
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

@@ -3,6 +3,7 @@
 //!
 //! Owns the meaning of each value, not its encoding (see [`crate::wire`]).
 
+mod audit;
 mod call;
 mod mask;
 mod scope;
@@ -10,6 +11,7 @@ mod settings;
 mod subject;
 mod ticket;
 
+pub use audit::{AuditRecord, Cause};
 pub use call::{CallFlags, Event, Object, RequestId};
 pub use mask::{Operation, Operations, ParseMaskError, Protocol, Protocols};
 pub use scope::{PortRange, Scope};

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::frame::{behind, take};
 use super::{AttributeName, DecodeError};
-use crate::types::{Operation, Operations, Protocol, Protocols, Verdict};
+use crate::types::{Cause, Operation, Operations, Protocol, Protocols, Verdict};
 
 const HEADER: usize = 4;
 /// Without `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
@@ -184,7 +184,7 @@ macro_rules! numbered {
 }
 numbered! {
     Operation::from_number, Protocol::from_number, Verdict::from_number,
-    Operations::from_bits, Protocols::from_bits,
+    Cause::from_number,     Operations::from_bits, Protocols::from_bits,
 }
 
 /// Network order; the length tells the family.

@@ -23,6 +23,7 @@
 
 mod ack;
 mod attribute;
+pub mod audit;
 mod encode;
 mod error;
 pub mod event;

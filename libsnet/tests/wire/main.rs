@@ -5,9 +5,9 @@
 
 mod sample;
 
-use libsnet::types::{Event, KeptTicket, WatchSet};
+use libsnet::types::{AuditRecord, Event, KeptTicket, WatchSet};
 use libsnet::wire::{
-    Ack, Attributes, Envelope, Genl, Messages, Request, event, family, settings, ticket,
+    Ack, Attributes, Envelope, Genl, Messages, Request, audit, event, family, settings, ticket,
 };
 use proptest::prelude::*;
 
@@ -17,6 +17,7 @@ const ENVELOPE: Envelope = Envelope { family: 0x21, flags: 0, sequence: 0 };
 fn decode_attributes(attributes: &[u8]) {
     let _ = event::decode(attributes);
     let _ = event::request_id(attributes);
+    let _ = audit::decode(attributes);
     let _ = ticket::decode(attributes);
     let _ = settings::decode(attributes);
     let _ = settings::decode_registered(attributes);
@@ -47,6 +48,12 @@ fn encoded_event(event: &Event) -> Vec<u8> {
     bytes
 }
 
+fn encoded_record(record: &AuditRecord) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    audit::encode(record, ENVELOPE, &mut bytes).unwrap();
+    bytes
+}
+
 fn encoded_ticket(kept: &KeptTicket) -> Vec<u8> {
     let mut bytes = Vec::new();
     ticket::encode(kept, ENVELOPE, &mut bytes).unwrap();
@@ -67,6 +74,7 @@ fn attributes_of(bytes: &[u8]) -> &[u8] {
 fn any_message() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         sample::event().prop_map(|event| encoded_event(&event)),
+        sample::audit_record().prop_map(|record| encoded_record(&record)),
         sample::kept_ticket().prop_map(|kept| encoded_ticket(&kept)),
         sample::settings().prop_map(|set| encoded_request(Request::PolicySet(&set))),
         sample::watch_set().prop_map(|watch| encoded_request(Request::WatchSet(&watch))),
@@ -122,6 +130,12 @@ proptest! {
     }
 
     #[test]
+    fn an_audit_record_comes_back_as_it_was_sent(record in sample::audit_record()) {
+        let bytes = encoded_record(&record);
+        prop_assert_eq!(audit::decode(attributes_of(&bytes)), Ok(record));
+    }
+
+    #[test]
     fn a_ticket_comes_back_as_it_was_sent(kept in sample::kept_ticket()) {
         let bytes = encoded_ticket(&kept);
         prop_assert_eq!(ticket::decode(attributes_of(&bytes)), Ok(kept));
@@ -157,6 +171,7 @@ proptest! {
 #[test]
 fn nothing_decodes_to_an_error_and_not_to_zeros() {
     assert!(event::decode(&[]).is_err());
+    assert!(audit::decode(&[]).is_err());
     assert!(ticket::decode(&[]).is_err());
     assert!(settings::decode(&[]).is_err());
     assert!(settings::decode_registered(&[]).is_err());

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use libsnet::types::{
-    CallFlags, Event, Exe, KeptTicket, Limits, Object, Operation, Operations, PortRange,
-    ProcessKey, Protocol, Protocols, RequestId, RuleId, Scope, Settings, Subject, Ticket, TicketId,
-    Verdict, WatchSet,
+    AuditRecord, CallFlags, Cause, Event, Exe, KeptTicket, Limits, Object, Operation, Operations,
+    PortRange, ProcessKey, Protocol, Protocols, RequestId, RuleId, Scope, Settings, Subject,
+    Ticket, TicketId, Verdict, WatchSet,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -111,6 +111,24 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
             subject,
             object,
             deadline,
+        },
+    )
+}
+
+pub(crate) fn audit_record() -> impl Strategy<Value = AuditRecord> {
+    let ids =
+        (option::of(any::<u64>().prop_map(TicketId)), option::of(any::<u64>().prop_map(RuleId)));
+    let decision = (verdict(), select(Cause::ALL));
+    (any::<(u64, u64)>(), subject(), object(), decision, ids).prop_map(
+        |((time, dropped), subject, object, (verdict, cause), (ticket, rule))| AuditRecord {
+            time,
+            subject,
+            object,
+            verdict,
+            cause,
+            ticket,
+            rule,
+            dropped,
         },
     )
 }

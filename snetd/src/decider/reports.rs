@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the decider tells the rest of the daemon, without ever waiting for it.
+//! What the decider, and the kernel, tell the rest of the daemon, without ever waiting for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use libsnet::control::{Decision, JournalEntry};
-use libsnet::types::{Object, Subject};
+use libsnet::types::{AuditRecord, Object, Subject};
 
-/// One thing that happened on the decision path.
+/// One thing that happened to a call, or on the decision path.
 #[derive(Debug)]
 pub(crate) enum Report {
     /// A call was decided.
@@ -21,6 +21,8 @@ pub(crate) enum Report {
         /// Which.
         object: Object,
     },
+    /// The kernel decided a call alone.
+    Kernel(Box<AuditRecord>),
     /// Something to be logged.
     Trouble(String),
 }
@@ -32,6 +34,7 @@ impl Report {
             Self::Decided { time, decision, subject, object } => {
                 Some(JournalEntry::new(*time, decision.clone(), subject, object))
             }
+            Self::Kernel(record) => Some(JournalEntry::of_kernel(record)),
             Self::Trouble(_) => None,
         }
     }

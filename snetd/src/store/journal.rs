@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use libsnet::control::{Decision, JournalEntry, Source};
-use libsnet::types::{RuleId, Verdict};
+use libsnet::types::{Cause, RuleId, Verdict};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteExecutor};
 
@@ -116,7 +116,7 @@ impl Writer<'_> {
 async fn insert(db: impl SqliteExecutor<'_>, entries: &[JournalEntry]) -> sqlx::Result<()> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO journal (time, verdict, source, rule, tgid, uid, comm, exe, operation,
-             protocol, remote, local) ",
+             protocol, remote, local, cause, dropped) ",
     );
     query.push_values(entries, |mut row, entry| {
         row.push_bind(entry.time)
@@ -130,7 +130,9 @@ async fn insert(db: impl SqliteExecutor<'_>, entries: &[JournalEntry]) -> sqlx::
             .push_bind(entry.operation.word())
             .push_bind(entry.protocol.word())
             .push_bind(entry.remote.map(|address| address.to_string()))
-            .push_bind(entry.local.map(|address| address.to_string()));
+            .push_bind(entry.local.map(|address| address.to_string()))
+            .push_bind(entry.cause.map(Cause::word))
+            .push_bind(i64::try_from(entry.dropped).unwrap_or(i64::MAX));
     });
     query.build().execute(db).await.map(drop)
 }
@@ -139,6 +141,7 @@ fn source_word(source: Source) -> &'static str {
     match source {
         Source::Rule => "rule",
         Source::NoRule => "no-rule",
+        Source::Kernel => "kernel",
     }
 }
 
@@ -166,6 +169,8 @@ fn read_columns(columns: &Columns<'_>, id: i64) -> Result<JournalEntry> {
         protocol: columns.word("protocol")?,
         remote: columns.parsed_or_null("remote")?,
         local: columns.parsed_or_null("local")?,
+        cause: columns.word_or_null("cause")?,
+        dropped: columns.number("dropped")?,
     })
 }
 
@@ -173,6 +178,7 @@ fn read_columns(columns: &Columns<'_>, id: i64) -> Result<JournalEntry> {
 mod tests {
     use super::super::tests::empty;
     use super::*;
+    use sqlx::{ConnectOptions, Connection};
 
     fn entry(time: i64, verdict: Verdict) -> JournalEntry {
         serde_json::from_value(serde_json::json!({
@@ -217,9 +223,33 @@ mod tests {
         written.decision.source = Source::Rule;
         written.decision.rule = Some(RuleId(3));
         written.exe = None;
+        written.cause = Some(Cause::SourceRoute);
+        written.dropped = 12;
         store.writer().await.append(&[written.clone()], &RuleHits::new()).await.unwrap();
         written.id = Some(1);
         assert_eq!(store.log(ALL).await.unwrap(), [written]);
+    }
+
+    #[tokio::test]
+    async fn an_entry_from_before_has_no_cause() {
+        let (dir, store) = empty().await;
+        store.close().await;
+        let file = dir.path().join("snet.db");
+        let mut old = super::super::options(&file).connect().await.unwrap();
+        for statement in [
+            "ALTER TABLE journal DROP COLUMN cause",
+            "ALTER TABLE journal DROP COLUMN dropped",
+            "DELETE FROM _sqlx_migrations WHERE version = 2",
+            "INSERT INTO journal (time, verdict, source, tgid, uid, comm, operation, protocol)
+                 VALUES (5, 'deny', 'no-rule', 7, 0, 'nc', 'connect', 'tcp')",
+        ] {
+            sqlx::query(statement).execute(&mut old).await.unwrap();
+        }
+        old.close().await.unwrap();
+        let [entry] = &Store::open(&file).await.unwrap().log(ALL).await.unwrap()[..] else {
+            panic!("one entry");
+        };
+        assert_eq!((entry.time, entry.cause, entry.dropped), (5, None, 0));
     }
 
     #[tokio::test]

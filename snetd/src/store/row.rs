@@ -42,11 +42,18 @@ impl Columns<'_> {
         self.parsed_or_null(column)?.ok_or_else(|| anyhow!("column {column}: it is NULL"))
     }
 
+    /// A word that serde knows as a variant of an enum, or NULL.
+    pub(super) fn word_or_null<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>> {
+        let Some(text) = self.text(column)? else {
+            return Ok(None);
+        };
+        let word: StrDeserializer<'_, ValueError> = text.as_str().into_deserializer();
+        T::deserialize(word).map(Some).map_err(|error| anyhow!("column {column}: {error}"))
+    }
+
     /// A word that serde knows as a variant of an enum.
     pub(super) fn word<T: DeserializeOwned>(&self, column: &str) -> Result<T> {
-        let text = self.string(column)?;
-        let word: StrDeserializer<'_, ValueError> = text.as_str().into_deserializer();
-        T::deserialize(word).map_err(|error| anyhow!("column {column}: {error}"))
+        self.word_or_null(column)?.ok_or_else(|| anyhow!("column {column}: it is NULL"))
     }
 
     /// A number, or NULL.

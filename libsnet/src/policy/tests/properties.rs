@@ -128,6 +128,7 @@ proptest! {
             match decision.source {
                 Source::Rule => prop_assert!(scope.is_some() || !expressible, "{:?}", object),
                 Source::NoRule => prop_assert_eq!(scope, None),
+                Source::Kernel => prop_assert!(false, "a policy decided for the kernel"),
             }
         }
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uapi
 from client import CROWD, Client
-from decider import Decider, Kernel, policy, ticket
+from decider import Decider, Kernel, policy, ticket, watch
 from listener import Listener
 from scenario import scenario
 
@@ -139,6 +139,34 @@ def denying_ticket_is_told_with_its_rule(g):
             g.assert_equal((record.cause, record.verdict, record.ticket, record.rule, record.remote, record.tgid),
                            (uapi.CAUSE_TICKET, uapi.VERDICT_DENY, number, rule, (address, 8080), client.pid))
         g.assert_equal(listener.rest(), [])
+
+
+@scenario
+def refused_source_route_is_told(g):
+    """Setting the option and using a socket that had it before are both told, with cause `source-route`."""
+    code = r"""
+import socket, sys
+route = bytes([131, 7, 4]) + socket.inet_aton(sys.argv[1]) + b"\x01"
+early, late = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+early.setsockopt(socket.SOL_IP, 4, route)
+print("ready", flush=True)
+sys.stdin.readline()
+for call in (lambda: early.sendto(b"x", (sys.argv[1], 7007)), lambda: late.setsockopt(socket.SOL_IP, 4, route)):
+    try:
+        call()
+    except PermissionError:
+        print("refused", flush=True)
+"""
+    program = g.spawn("python3", "-ISBuc", code, g.peer.address4, stdin=-1)
+    g.eventually(lambda: program.output(), what="ready")
+    with Listener() as listener, Decider(watch(uapi.OP_SEND, uapi.PROTO_UDP)):
+        program.stdin.write(b"\n")
+        program.stdin.flush()
+        g.assert_equal(program.ended(20), 0)
+        g.assert_equal(program.output().split(), ["ready", "refused", "refused"])
+        told = [(record.cause, record.verdict, record.operation, record.remote) for record in listener.rest()]
+        refused = uapi.CAUSE_SOURCE_ROUTE, uapi.VERDICT_DENY, uapi.OP_SEND
+        g.assert_equal(told, [(*refused, (g.peer.address4, 7007)), (*refused, None)])
 
 
 @scenario(timeout=120)
