@@ -21,10 +21,12 @@ from scenario import MODULE, Guest
 BENCH = "/usr/bin/snet-bench"
 RESPONDER = "/usr/bin/snet-responder"
 CASES = ("connect", "send", "recv", "pair")
-# The watched calls of one round of all cases.
-CALLS = 4
-WATCHED = (watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP))
-OTHERS = (watch(uapi.OP_CONNECT, uapi.PROTO_SCTP), watch(uapi.OP_SEND, uapi.PROTO_ICMP))
+# The watched calls of one round of all cases, what prepares and cleans up included.
+CALLS = 7
+WATCHED = (watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP),
+           watch(uapi.OP_RECV, uapi.PROTO_UDP))
+OTHERS = (watch(uapi.OP_CONNECT, uapi.PROTO_SCTP), watch(uapi.OP_SEND, uapi.PROTO_ICMP),
+          watch(uapi.OP_RECV, uapi.PROTO_ICMP))
 EVERY_CALL = {"operations": bit(uapi.OP_CONNECT, uapi.OP_SEND, uapi.OP_RECV),
               "protocols": bit(uapi.PROTO_TCP, uapi.PROTO_UDP), "lifetime": 3_600_000}
 WARM_UP, ROUNDS, MISSES, PASSES = 100, 600, 100, 4
