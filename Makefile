@@ -9,7 +9,7 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check test unit-test vm-selftest vm-test demo vm-shell clean
+.PHONY: help setup build generate format check test unit-test vm-selftest vm-test demo bench-kernel vm-shell clean
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCEN
 
 demo: build ## The main job in a VM, as a transcript of real commands
 	@$(VM) demo $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
+
+bench-kernel: build ## What the module costs, in instructions: make bench-kernel [KERNEL=6.12]
+	$(VM) bench $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
 
 vm-shell: build ## A shell in a VM with module and daemon running: make vm-shell [KERNEL=6.12]
 	$(VM) shell $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)

@@ -80,18 +80,17 @@ class Report:
 
     def close(self, outcome: Outcome, console: Path) -> bool:
         """Turn everything that was missing into failures, print the closing line, say whether all is well."""
-        log = readable(console)
-        complaints = [line for line in log if COMPLAINTS.search(line) and not HARMLESS.search(line)]
+        found = complaints(console)
         if outcome.fault:
-            self._guest_died(outcome.fault, log)
+            self._guest_died(outcome.fault, readable(console))
         elif self.summary is None or self.summary.get("count") != len(self.expected):
             self.faults.append("the guest's last word does not match what was asked of it")
         missing = [name for name in self.expected if name not in self.results]
         for name in missing:
             self.results[name] = {"status": "FAIL"}
             self.say("FAIL", name, 0, "not reported: the guest ended before")
-        if complaints:
-            self.faults.append("the kernel complained:\n" + "\n".join(complaints[:20]))
+        if found:
+            self.faults.append("the kernel complained:\n" + "\n".join(found[:20]))
         for fault in self.faults:
             print(f"FAIL {self.target.name}: {fault}", flush=True)
         self._closing_line(outcome)
@@ -121,3 +120,8 @@ def readable(console: Path) -> list[str]:
     """The kernel log without the firmware's escape sequences."""
     text = console.read_text(errors="replace") if console.exists() else ""
     return [line for line in re.sub(r"\x1b\[[0-9;?=]*[A-Za-z]|\x1bc|\r", "", text).splitlines() if line.strip()]
+
+
+def complaints(console: Path) -> list[str]:
+    """Lines of the kernel log that no run may leave."""
+    return [line for line in readable(console) if COMPLAINTS.search(line) and not HARMLESS.search(line)]

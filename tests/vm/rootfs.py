@@ -23,6 +23,7 @@ SUITES = (("debian", "bookworm"), ("debian", "bookworm-updates"), ("security", "
 PACKAGES = (
     "python3", "curl", "netcat-openbsd", "iproute2", "kmod", "procps", "util-linux", "mount", "nginx-light", "iputils-ping",
     "sqlite3", "strace", "nftables", "socat", "passwd", "libsctp1", "ca-certificates", "liburing2", "less",
+    "apparmor",
 )
 UNUSED = (
     "boot/", "dev/", "proc/", "sys/", "run/", "tmp/", "var/lib/apt/", "var/cache/", "var/log/", "var/lib/dpkg/info/",

@@ -14,13 +14,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
 sys.dont_write_bytecode = True
 
+import bench
 import fetch
 import module
+import programs
 from boot import Machine, Outcome
 from report import Report
 from targets import HERE, REPO, TARGETS, HarnessError, Kernel, Target, locked, ready, select
@@ -116,7 +119,7 @@ def machine(target: Target, options, order: dict) -> Machine:
         kernel = fetch.fetch(target)
         files = _files(target, kernel, options)
     order = {"release": kernel.release, "slowness": target.slowness, **order}
-    return Machine(target, kernel, order, files, getattr(options, "icount", False))
+    return Machine(target, kernel, order, files)
 
 
 def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
@@ -183,6 +186,21 @@ def demo(options) -> bool:
     sys.exit(codes[0])
 
 
+def measure(options) -> bool:
+    """Prints what the module costs on each kernel."""
+    options.program += [programs.build("snet-bench"), programs.build("snet-responder")]
+
+    def counting(target: Target, order: dict) -> Machine:
+        return replace(machine(target, options, order), icount=True)
+
+    def measure_one(target: Target) -> bool:
+        measured = bench.measure(target, counting, options.only or list(bench.BOOTS), options.timeout)
+        bench.report(fetch.fetch(target).release, measured)
+        return True
+
+    return on_each(options, "guest", measure_one)
+
+
 def selftest(options) -> bool:
     os.environ.pop("CI", None)  # what is shown here is that a skip is told from a failure
     sys.path.insert(0, str(HERE / "selftest"))
@@ -224,8 +242,10 @@ def arguments() -> argparse.ArgumentParser:
     running = with_guest(command("run", run, "run the scenarios"))
     running.add_argument("--scenario", nargs="+", default=[], metavar="NAME", help="only these (globs)")
     running.add_argument("--list", action="store_true", help="list the scenarios")
-    running.add_argument("--icount", action="store_true", help="count instructions instead of time (for measuring)")
     with_kernel(command("selftest", selftest, "check that the harness notices guests that misbehave"))
+    benching = with_guest(command("bench", measure, "count the instructions that the module costs"))
+    benching.add_argument("--only", nargs="+", choices=bench.BOOTS, help="only these security modules, snet among them")
+    benching.set_defaults(kernel="6.12")
     with_guest(command("shell", shell, "an interactive shell in a guest"))
     with_guest(command("demo", demo, "run guest/demo.sh and show what it prints"))
     return parser

@@ -2,7 +2,7 @@
 """Runs scenarios in the guest, each from a clean state and in a process of its own, and reports.
 
 Owns: discovery, the clean state before (module freshly loaded) and the leak checks after, time limits, the modes
-`run`, `shell` and `demo`. Talks to the host through channel.py only. `--list` works on any machine.
+`run`, `shell`, `demo` and `bench`. Talks to the host through channel.py only. `--list` works on any machine.
 """
 
 import importlib
@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import bench
 import leaks
 import network
 from channel import Channel, mark
@@ -193,7 +194,7 @@ def main() -> None:
         services = network.set_up()
         channel.send("hello", kernel=os.uname().release, uptime=float(Path("/proc/uptime").read_text().split()[0]))
         {"run": lambda: run(channel, order["scenarios"], order["slowness"]), "demo": lambda: demo(channel),
-         "shell": lambda: shell(channel)}[order["mode"]]()
+         "shell": lambda: shell(channel), "bench": lambda: bench.run(channel, order["module"])}[order["mode"]]()
         if order["mode"] == "run":
             services.kill()
     except Exception:
