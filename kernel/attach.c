@@ -11,10 +11,10 @@
 
 #include <linux/atomic.h>
 #include <linux/in.h>
-#include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/net.h>
+#include <linux/slab.h>
 #include <net/net_namespace.h>
 
 #include "attach.h"
@@ -78,24 +78,37 @@ void snet_detach(struct snet_attachment *attachment)
 	ftrace_free_filter(&attachment->ops);
 }
 
+/* How far @address is behind the beginning of its function. */
+static int offset_in_function(const void *address, unsigned long *offset)
+{
+	char *symbol = kasprintf(GFP_KERNEL, "%pS", address);
+	const char *plus;
+	int err = 0;
+
+	if (!symbol)
+		return -ENOMEM;
+	*offset = 0;
+	plus = strchr(symbol, '+');
+	if (plus && sscanf(plus, "+0x%lx/", offset) != 1)
+		err = -EINVAL;
+	kfree(symbol);
+	return err;
+}
+
 /* The address of a function that isn't exported, by way of a probe that never fires. */
 int snet_attach_address(const char *function, void **address)
 {
 	struct kprobe probe = { .symbol_name = function };
-	char symbol[KSYM_SYMBOL_LEN];
-	unsigned long offset = 0;
-	const char *plus;
+	unsigned long offset;
 	int err;
 
 	err = register_kprobe(&probe);
 	if (err)
 		return err;
 	/* The probe sits behind the landing instruction, where there is one. */
-	sprint_symbol(symbol, (unsigned long)probe.addr);
-	plus = strchr(symbol, '+');
-	if (plus && sscanf(plus, "+0x%lx/", &offset) != 1)
-		err = -EINVAL;
-	*address = (void *)probe.addr - offset;
+	err = offset_in_function(probe.addr, &offset);
+	if (!err)
+		*address = (void *)probe.addr - offset;
 	unregister_kprobe(&probe);
 	return err;
 }

@@ -87,7 +87,8 @@ def fetch_kernels(options) -> bool:
 
 def build(options) -> bool:
     def build_one(target: Target) -> bool:
-        print(module.build(target, fetch.fetch(target), options.source, options.sparse), flush=True)
+        for path in module.build(target, fetch.fetch(target), options.source, options.sparse):
+            print(path, flush=True)
         return True
 
     return on_each(options, "cache", build_one)
@@ -122,7 +123,7 @@ def machine(target: Target, options, order: dict) -> Machine:
 def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     files = {}
     if (options.source / "Makefile").exists() or (options.source / "Kbuild").exists():
-        files["snet/snet.ko"] = module.build(target, kernel, options.source)
+        files |= {f"snet/{path.name}": path for path in module.build(target, kernel, options.source)}
     programs = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
     programs |= {f"usr/bin/{path.name}": path for path in options.program}
     programs["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG
