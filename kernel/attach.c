@@ -41,7 +41,8 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
  * @replacement: of the same type
  *
  * May sleep. Returns 0; -EBUSY when somebody else (a livepatch, another module) has replaced
- * the function; -EINVAL when the kernel has no such function, or can't trace it.
+ * the function, or ftrace is switched off; -EINVAL when the kernel has no such function, or
+ * can't trace it.
  */
 int snet_attach(struct snet_attachment *attachment, const char *function, void *replacement)
 {
@@ -65,6 +66,21 @@ int snet_attach(struct snet_attachment *attachment, const char *function, void *
 		ftrace_free_filter(ops);
 	attachment->attached = !err;
 	return err;
+}
+
+/* What an error of snet_attach() means, for people. */
+const char *snet_attach_why(int err)
+{
+	switch (err) {
+	case -EBUSY:
+		return "a livepatch or another module has it, or kernel.ftrace_enabled is 0";
+	case -EINVAL:
+		return "this kernel doesn't have the function, or can't trace it";
+	case -ENODEV:
+		return "ftrace has shut itself down, see earlier messages";
+	default:
+		return "ftrace refused";
+	}
 }
 
 /* Afterwards nothing enters the replacement any more; who sleeps in it still leaves through it. */
@@ -152,7 +168,8 @@ int snet_attach_choose(enum snet_attach_point *point)
 	int err = stubs_are_called(&called);
 
 	if (err && err != -EINVAL) {
-		pr_err("self-test of the BPF LSM's hooks failed: %d\n", err);
+		pr_err("can't find out whether the BPF LSM is active, by bpf_lsm_socket_create: %d (%s)\n",
+		       err, snet_attach_why(err));
 		return err;
 	}
 	*point = called ? SNET_ATTACH_STUB : SNET_ATTACH_SECURITY;

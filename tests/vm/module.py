@@ -26,7 +26,7 @@ def build(target: Target, kernel: Kernel, source: Path = SOURCE, sparse: bool = 
     `name` keeps the build of another source apart."""
     if not (source / "Makefile").is_file() and not (source / "Kbuild").is_file():
         raise HarnessError(f"{source} has neither Makefile nor Kbuild: there is no module to build")
-    directory = CACHE / "build" / (name or target.name)
+    directory = CACHE / "build" / (name or target.origin)
     if sparse and not target.sparse:
         print(f"{target.name}: built without sparse, which does not understand this kernel's headers", flush=True)
         sparse = False
