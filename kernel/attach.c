@@ -11,10 +11,10 @@
 
 #include <linux/atomic.h>
 #include <linux/in.h>
-#include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/net.h>
+#include <linux/slab.h>
 #include <net/net_namespace.h>
 
 #include "attach.h"
@@ -41,7 +41,8 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
  * @replacement: of the same type
  *
  * May sleep. Returns 0; -EBUSY when somebody else (a livepatch, another module) has replaced
- * the function; -EINVAL when the kernel has no such function, or can't trace it.
+ * the function, or ftrace is switched off; -EINVAL when the kernel has no such function, or
+ * can't trace it.
  */
 int snet_attach(struct snet_attachment *attachment, const char *function, void *replacement)
 {
@@ -67,6 +68,21 @@ int snet_attach(struct snet_attachment *attachment, const char *function, void *
 	return err;
 }
 
+/* What an error of snet_attach() means, for people. */
+const char *snet_attach_why(int err)
+{
+	switch (err) {
+	case -EBUSY:
+		return "a livepatch or another module has it, or kernel.ftrace_enabled is 0";
+	case -EINVAL:
+		return "this kernel doesn't have the function, or can't trace it";
+	case -ENODEV:
+		return "ftrace has shut itself down, see earlier messages";
+	default:
+		return "ftrace refused";
+	}
+}
+
 /* Afterwards nothing enters the replacement any more; who sleeps in it still leaves through it. */
 void snet_detach(struct snet_attachment *attachment)
 {
@@ -78,24 +94,37 @@ void snet_detach(struct snet_attachment *attachment)
 	ftrace_free_filter(&attachment->ops);
 }
 
+/* How far @address is behind the beginning of its function. */
+static int offset_in_function(const void *address, unsigned long *offset)
+{
+	char *symbol = kasprintf(GFP_KERNEL, "%pS", address);
+	const char *plus;
+	int err = 0;
+
+	if (!symbol)
+		return -ENOMEM;
+	*offset = 0;
+	plus = strchr(symbol, '+');
+	if (plus && sscanf(plus, "+0x%lx/", offset) != 1)
+		err = -EINVAL;
+	kfree(symbol);
+	return err;
+}
+
 /* The address of a function that isn't exported, by way of a probe that never fires. */
 int snet_attach_address(const char *function, void **address)
 {
 	struct kprobe probe = { .symbol_name = function };
-	char symbol[KSYM_SYMBOL_LEN];
-	unsigned long offset = 0;
-	const char *plus;
+	unsigned long offset;
 	int err;
 
 	err = register_kprobe(&probe);
 	if (err)
 		return err;
 	/* The probe sits behind the landing instruction, where there is one. */
-	sprint_symbol(symbol, (unsigned long)probe.addr);
-	plus = strchr(symbol, '+');
-	if (plus && sscanf(plus, "+0x%lx/", &offset) != 1)
-		err = -EINVAL;
-	*address = (void *)probe.addr - offset;
+	err = offset_in_function(probe.addr, &offset);
+	if (!err)
+		*address = (void *)probe.addr - offset;
 	unregister_kprobe(&probe);
 	return err;
 }
@@ -139,7 +168,8 @@ int snet_attach_choose(enum snet_attach_point *point)
 	int err = stubs_are_called(&called);
 
 	if (err && err != -EINVAL) {
-		pr_err("self-test of the BPF LSM's hooks failed: %d\n", err);
+		pr_err("can't find out whether the BPF LSM is active, by bpf_lsm_socket_create: %d (%s)\n",
+		       err, snet_attach_why(err));
 		return err;
 	}
 	*point = called ? SNET_ATTACH_STUB : SNET_ATTACH_SECURITY;

@@ -21,6 +21,7 @@ struct snet_attachment {
 };
 
 int snet_attach(struct snet_attachment *attachment, const char *function, void *replacement);
+const char *snet_attach_why(int err);
 void snet_detach(struct snet_attachment *attachment);
 int snet_attach_address(const char *function, void **address);
 int snet_attach_choose(enum snet_attach_point *point);

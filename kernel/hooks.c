@@ -43,8 +43,7 @@ static int hook_attach(struct snet_hook *hook)
 
 	err = snet_attach(&hook->attachment, function, uses_stub(hook) ? hook->hook : hook->wrap);
 	if (err)
-		pr_err("can't attach to %s: %d%s\n", function, err, err == -EBUSY ?
-		       " (a livepatch or another module has it)" : "");
+		pr_err("can't attach to %s: %d (%s)\n", function, err, snet_attach_why(err));
 	return err;
 }
 
@@ -101,7 +100,8 @@ int snet_hooks_watch(const u32 *watch, struct netlink_ext_ack *extack)
 		if (is_needed(hooks[i], watch) && !hooks[i]->attachment.attached)
 			err = hook_attach(hooks[i]);
 	if (err == -EBUSY)
-		NL_SET_ERR_MSG(extack, "a hook is taken by a livepatch or another module");
+		NL_SET_ERR_MSG(extack,
+			       "a livepatch or another module has a hook, or kernel.ftrace_enabled is 0");
 	if (!err)
 		for (i = 0; i < SNET_OPS; i++)
 			WRITE_ONCE(snet_watch[i], watch[i]);

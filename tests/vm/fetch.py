@@ -13,7 +13,7 @@ from pathlib import Path
 
 import source
 from archive import Apt
-from targets import HarnessError, Kernel, Target, ready
+from targets import TARGETS, HarnessError, Kernel, Target, ready
 
 WANTED = re.compile(r"linux-(image|headers|kbuild|binary|modules)-")
 # Nothing of these directories is of use in a guest without hardware.
@@ -25,6 +25,8 @@ USELESS_MODULES = ("kernel/sound", "kernel/drivers/gpu", "kernel/drivers/media",
 
 def fetch(target: Target, refresh: bool = False) -> Kernel:
     """The kernel from the cache, downloaded first if it isn't there whole."""
+    if target.kernel:
+        return fetch(TARGETS[target.kernel], refresh)
     kernel = ready(target)
     if target.source:
         current = kernel and kernel.version.endswith(source.version(target))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Building snet.ko against a kernel in the cache, without a trace in the source tree.
+"""Building snet.ko and the modules of its tests against a kernel in the cache, without a trace in the source tree.
 
-Owns: `<cache>/build/<kernel>/` (a mirror of the sources, and `snet.ko`), the sparse run.
-Hands over: the path of the module; boot.py puts it into the guest.
+Owns: `<cache>/build/<kernel>/` (a mirror of the sources, and the modules), the sparse run.
+Hands over: the paths of the modules; boot.py puts them into the guest.
 """
 
 import hashlib
@@ -21,32 +21,41 @@ BY_PRODUCT = re.compile(r"(\.o|\.ko|\.mod|\.mod\.c|\.cmd|\.order|\.symvers|~|\.s
 
 
 def build(target: Target, kernel: Kernel, source: Path = SOURCE, sparse: bool = False,
-          name: str = "") -> Path:
-    """snet.ko for that kernel; make runs only if a source or the kernel changed. `name` keeps the build of
-    another source apart."""
+          name: str = "") -> list[Path]:
+    """snet.ko for that kernel, and what `tests/` beside it makes; make runs only if a source or the kernel changed.
+    `name` keeps the build of another source apart."""
     if not (source / "Makefile").is_file() and not (source / "Kbuild").is_file():
         raise HarnessError(f"{source} has neither Makefile nor Kbuild: there is no module to build")
-    directory = CACHE / "build" / (name or target.name)
+    directory = CACHE / "build" / (name or target.origin)
     if sparse and not target.sparse:
         print(f"{target.name}: built without sparse, which does not understand this kernel's headers", flush=True)
         sparse = False
     mirror = directory / "src"
     digest = _synchronise(source, mirror, f"{kernel.release} {kernel.version} {source}")
-    module, stamp = directory / "snet.ko", directory / "stamp"
-    if not sparse and module.exists() and stamp.exists() and stamp.read_text() == digest:
-        return module
+    stamp = directory / "stamp"
+    if not sparse and stamp.exists() and stamp.read_text() == digest:
+        return _built(directory)
     stamp.unlink(missing_ok=True)
-    log = _make(target, kernel, mirror, ["C=2"] if sparse else [])
+    for module in _built(directory):
+        module.unlink()
+    log = ""
+    for part in (mirror, mirror / "tests"):
+        if (part / "Makefile").is_file() or (part / "Kbuild").is_file():
+            log += _make(target, kernel, part, ["C=2"] if sparse else [])
+            for module in part.glob("*.ko"):
+                shutil.copy2(module, directory)
     (directory / "make.log").write_text(log)
     if sparse:
         _refuse_warnings(target, log, mirror)
-    if not (mirror / "snet.ko").is_file():
+    if not (directory / "snet.ko").is_file():
         raise HarnessError(f"{target.name}: make succeeded but left no snet.ko (is it obj-m += snet.o?)")
     _report_new_warnings(log, mirror)
-    shutil.copy2(mirror / "snet.ko", directory / "new.ko")
-    (directory / "new.ko").rename(module)
     stamp.write_text(digest)
-    return module
+    return _built(directory)
+
+
+def _built(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.ko"))
 
 
 def _synchronise(source: Path, mirror: Path, salt: str) -> str:
@@ -78,9 +87,9 @@ def _sources(source: Path) -> dict[str, bytes]:
     }
 
 
-def _make(target: Target, kernel: Kernel, mirror: Path, options: list[str]) -> str:
+def _make(target: Target, kernel: Kernel, directory: Path, options: list[str]) -> str:
     headers = target.cache / kernel.build
-    command = ["make", "-j2", "-C", str(headers), f"M={mirror}", *options, "modules"]
+    command = ["make", "-j2", "-C", str(headers), f"M={directory}", *options, "modules"]
     if target.toolchain:
         command = toolchain.inside(target.toolchain, command)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "KBUILD", "KERNEL"))}
@@ -102,7 +111,7 @@ def _ours(line: str, mirror: Path) -> bool:
     if not match:
         return False
     file = Path(match["file"])
-    return file.is_relative_to(mirror) if file.is_absolute() else (mirror / file).is_file()
+    return file.is_relative_to(mirror) if file.is_absolute() else any((part / file).is_file() for part in (mirror, mirror / "tests"))
 
 
 def diagnostics(log: str, mirror: Path) -> list[str]:

@@ -37,11 +37,13 @@ class HarnessError(Exception):
 class Target:
     """One kernel under test. `suites` are (archive, suite) pairs, archive `debian` or `security`;
     `toolchain` names the Debian suite in whose chroot modules are built (None: on this machine);
-    `source` is the linux-source package of a kernel that is compiled here with `config`."""
+    `kernel` names the target whose kernel it boots, with another command line; `source` is the linux-source package of a kernel that is compiled here with `config`; `offers` is what scenarios
+    may require that other kernels don't have; `exclusive` means that no other scenarios run there."""
 
     name: str
     about: str
-    suites: tuple[tuple[str, str], ...]
+    suites: tuple[tuple[str, str], ...] = ()
+    kernel: str | None = None
     image: str = "linux-image-amd64"
     headers: str = "linux-headers-amd64"
     toolchain: str | None = None
@@ -52,10 +54,20 @@ class Target:
     slowness: float = 1.0
     sparse: bool = True
     default: bool = True
+    offers: tuple[str, ...] = ()
+    exclusive: bool = False
+
+    def runs(self, requires: str | None) -> bool:
+        return requires in self.offers if requires else not self.exclusive
+
+    @property
+    def origin(self) -> str:
+        """The target whose kernel and modules these are."""
+        return self.kernel or self.name
 
     @property
     def cache(self) -> Path:
-        return CACHE / "kernels" / self.name
+        return CACHE / "kernels" / self.origin
 
     @property
     def results(self) -> Path:
@@ -87,7 +99,14 @@ TARGETS = {
             # Hooks are then at security_*(): docs/adr/0001-attach-by-ftrace.md.
             name="6.1-no-bpf",
             about="Debian 12, booted without bpf among its security modules",
-            suites=(("debian", "bookworm"), ("security", "bookworm-security")),
+            kernel="6.1",
+            cmdline=("lsm=lockdown,yama,apparmor",),
+            default=False,
+        ),
+        Target(
+            name="6.12-no-bpf",
+            about="the same with Debian 13's kernel",
+            kernel="6.12",
             cmdline=("lsm=lockdown,yama,apparmor",),
             default=False,
         ),
@@ -101,6 +120,7 @@ TARGETS = {
             cmdline=("slub_debug=-",),
             memory_mib=2560,
             slowness=4,
+            offers=("fault-injection",),
             default=False,
         ),
         Target(
@@ -113,6 +133,7 @@ TARGETS = {
             cmdline=("slub_debug=-",),
             memory_mib=2560,
             slowness=4,
+            offers=("fault-injection",),
             default=False,
         ),
     )
@@ -146,11 +167,12 @@ def locked(target: Target, what: str) -> Iterator[None]:
     """One vm.py at a time per kernel and `what`: `cache` (the kernel, the module's build) or `guest` (a run and its
     results). Who needs both takes `guest` first."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / f"{target.name}-{what}.lock").open("w") as file:
+    name = target.origin if what == "cache" else target.name
+    with (CACHE / f"{name}-{what}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{target.name}: waiting for another vm.py that uses this kernel", file=sys.stderr, flush=True)
+            print(f"{name}: waiting for another vm.py that uses this kernel", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

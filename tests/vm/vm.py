@@ -90,14 +90,15 @@ def fetch_kernels(options) -> bool:
 
 def build(options) -> bool:
     def build_one(target: Target) -> bool:
-        print(module.build(target, fetch.fetch(target), options.source, options.sparse), flush=True)
+        for path in module.build(target, fetch.fetch(target), options.source, options.sparse):
+            print(path, flush=True)
         return True
 
     return on_each(options, "cache", build_one)
 
 
-def scenarios() -> dict[str, str]:
-    """Names → sentences, as the guest will find them."""
+def scenarios() -> dict[str, dict]:
+    """Names → sentence and requires, as the guest will find them."""
     command = [sys.executable, "-B", HERE / "guest" / "runner.py", "--list"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
@@ -105,12 +106,23 @@ def scenarios() -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-def chosen(patterns: list[str]) -> list[str]:
-    names = list(scenarios())
+def chosen(patterns: list[str]) -> dict[str, str | None]:
+    """Names → what they require, of the scenarios that are asked for."""
+    known = {name: about["requires"] for name, about in scenarios().items()}
     for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
+        if not fnmatch.filter(known, pattern):
             raise HarnessError(f"no scenario matches {pattern!r}: see `vm.py run --list`")
-    return [name for name in names if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+    return {name: requires for name, requires in known.items()
+            if not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+def on(target: Target, wanted: dict[str, str | None], only: bool) -> list[str]:
+    """Those of the scenarios that run on this kernel; none of them is a mistake where it is the `only` one."""
+    names = [name for name, requires in wanted.items() if target.runs(requires)]
+    if only and not names:
+        kinds = sorted({requires or "an ordinary kernel" for requires in wanted.values()})
+        raise HarnessError(f"nothing to run on {target.name}: what was asked for requires {', '.join(kinds)}")
+    return names
 
 
 def machine(target: Target, options, order: dict) -> Machine:
@@ -125,7 +137,7 @@ def machine(target: Target, options, order: dict) -> Machine:
 def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     files = {}
     if (options.source / "Makefile").exists() or (options.source / "Kbuild").exists():
-        files["snet/snet.ko"] = module.build(target, kernel, options.source)
+        files |= {f"snet/{path.name}": path for path in module.build(target, kernel, options.source)}
     programs = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
     programs |= {f"usr/bin/{path.name}": path for path in options.program}
     programs["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG
@@ -140,12 +152,15 @@ def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
 
 def run(options) -> bool:
     if options.list:
-        for name, sentence in scenarios().items():
-            print(f"{name}\n    {sentence}")
+        for name, about in scenarios().items():
+            print(f"{name}\n    {about['sentence']}" + (f" [{about['requires']}]" if about["requires"] else ""))
         return True
-    names = chosen(options.scenario)
+    wanted = chosen(options.scenario)
 
     def run_one(target: Target) -> bool:
+        names = on(target, wanted, only=options.kernel != "all")
+        if not names:
+            return True
         guest = machine(target, options, {"mode": "run", "scenarios": names})
         report = Report(target, names)
         outcome = guest.start(report.heard, options.timeout * target.slowness)

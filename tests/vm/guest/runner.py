@@ -185,7 +185,8 @@ def shell(channel: Channel) -> None:
 def main() -> None:
     found = discover()
     if sys.argv[1:] == ["--list"]:
-        print(json.dumps({name: wanted.sentence for name, wanted in found.items()}))
+        print(json.dumps({name: {"sentence": wanted.sentence, "requires": wanted.requires}
+                          for name, wanted in found.items()}))
         return
     order = json.loads((HERE / "run.json").read_text())
     channel = Channel()

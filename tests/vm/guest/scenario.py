@@ -39,11 +39,14 @@ class Scenario:
     timeout: float
     module: bool
     needs: tuple[str, ...]
+    requires: str | None
 
 
-def scenario(function: Callable | None = None, *, timeout: float = 60, module: bool = True, needs: tuple[str, ...] = ()):
+def scenario(function: Callable | None = None, *, timeout: float = 60, module: bool = True, needs: tuple[str, ...] = (),
+             requires: str | None = None):
     """Register a scenario. `module`: snet.ko is loaded before and must unload afterwards; `needs`: programs
-    (names on PATH or absolute paths) without which it is skipped; `timeout`: seconds, for this scenario alone."""
+    (names on PATH or absolute paths) without which it is skipped; `timeout`: seconds, for this scenario alone;
+    `requires`: it is for the kernels whose entry in targets.py offers this, and not asked of others."""
 
     def register(function: Callable) -> Callable:
         if function.__name__ in REGISTRY:
@@ -51,7 +54,7 @@ def scenario(function: Callable | None = None, *, timeout: float = 60, module: b
         if not function.__doc__:
             raise ValueError(f"{function.__name__} has no sentence that says what it shows")
         REGISTRY[function.__name__] = Scenario(
-            function.__name__, " ".join(function.__doc__.split()), function, timeout, module, tuple(needs))
+            function.__name__, " ".join(function.__doc__.split()), function, timeout, module, tuple(needs), requires)
         return function
 
     return register(function) if function else register

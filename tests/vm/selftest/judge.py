@@ -59,7 +59,7 @@ def _judge(target: Target, expectation: Expectation) -> bool:
     names = list(expectation.results)
     kernel = fetch.fetch(target)
     files = {
-        "snet/snet.ko": module.build(target, kernel, HERE / "module", name=f"selftest-{target.name}"),
+        "snet/snet.ko": module.build(target, kernel, HERE / "module", name=f"selftest-{target.name}")[0],
         "snet/scenarios/selftest.py": HERE / "scenarios.py",
     }
     order = {"mode": "run", "scenarios": names, "release": kernel.release, "slowness": target.slowness}
