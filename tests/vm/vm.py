@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 
 import fetch
 import module
+import programs
 from boot import Machine, Outcome
 from report import Report
 from targets import HERE, REPO, TARGETS, HarnessError, Kernel, Target, locked, ready, select
@@ -123,10 +124,11 @@ def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     files = {}
     if (options.source / "Makefile").exists() or (options.source / "Kbuild").exists():
         files["snet/snet.ko"] = module.build(target, kernel, options.source)
-    programs = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
-    programs |= {f"usr/bin/{path.name}": path for path in options.program}
-    programs["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG
-    for name, path in programs.items():
+    files |= {f"snet/bin/{name}": path for name, path in programs.build().items()}
+    optional = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
+    optional |= {f"usr/bin/{path.name}": path for path in options.program}
+    optional["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG
+    for name, path in optional.items():
         if path.exists():
             files[name] = path
     for path in options.program:
