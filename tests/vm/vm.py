@@ -138,10 +138,11 @@ def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     files = {}
     if (options.source / "Makefile").exists() or (options.source / "Kbuild").exists():
         files |= {f"snet/{path.name}": path for path in module.build(target, kernel, options.source)}
-    programs = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
-    programs |= {f"usr/bin/{path.name}": path for path in options.program}
-    programs["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG
-    for name, path in programs.items():
+    files |= {f"snet/bin/{name}": path for name, path in programs.build().items()}
+    optional = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
+    optional |= {f"usr/bin/{path.name}": path for path in options.program}
+    optional["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG
+    for name, path in optional.items():
         if path.exists():
             files[name] = path
     for path in options.program:
@@ -203,7 +204,6 @@ def demo(options) -> bool:
 
 def measure(options) -> bool:
     """Prints what the module costs on each kernel."""
-    options.program += [programs.build("snet-bench"), programs.build("snet-responder")]
 
     def counting(target: Target, order: dict) -> Machine:
         return replace(machine(target, options, order), icount=True)

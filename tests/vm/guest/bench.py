@@ -18,8 +18,8 @@ from channel import Channel
 from decider import Decider, Kernel, bit, ticket, watch
 from scenario import MODULE, Guest
 
-BENCH = "/usr/bin/snet-bench"
-RESPONDER = "/usr/bin/snet-responder"
+BENCH = "/snet/bin/bench"
+RESPONDER = "/snet/bin/responder"
 CASES = ("connect", "send", "recv", "pair")
 # The watched calls of one round of all cases, what prepares and cleans up included.
 CALLS = 7
@@ -35,7 +35,7 @@ PATIENCE = 240
 
 
 class Program:
-    """A running snet-bench."""
+    """A running bench."""
 
     def __init__(self):
         self.process = subprocess.Popen([BENCH], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -54,7 +54,7 @@ class Program:
     def answer(self) -> list[int]:
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError(f"snet-bench ended with {self.process.wait(10)}")
+            raise AssertionError(f"bench ended with {self.process.wait(10)}")
         return [int(number) for number in line.split()]
 
     def measure(self, case: str, rounds: int) -> list[int]:
@@ -164,8 +164,8 @@ def held_for_the_responder() -> dict[str, list[int]]:
 
 
 def held_for_snetd(guest: Guest) -> dict[str, list[int]]:
-    with guest.snetd({"watch": {"connect": "tcp"}, "search_path": ["/usr/bin"]}):
-        guest.tool("allow", "snet-bench", "tcp", "connect")
+    with guest.snetd({"watch": {"connect": "tcp"}, "search_path": ["/snet/bin"]}):
+        guest.tool("allow", "bench", "tcp", "connect")
         measured = counted_misses(Kernel())
     Kernel().command(uapi.CMD_WATCH_FLUSH)
     return measured
@@ -189,7 +189,7 @@ def snet(bench: Bench) -> None:
 
 
 def other_module(bench: Bench, name: str) -> None:
-    """`name` is a security module with a policy for snet-bench."""
+    """`name` is a security module with a policy for bench."""
     for _ in range(PASSES):
         bench.state(f"{name}-idle", untouched)
     refusal = security.ENFORCE[name]()

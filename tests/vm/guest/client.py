@@ -4,11 +4,14 @@
 Owns: the text of the client. Each line on its standard input is one call; each answer is one line, `ok` or an errno.
 """
 
+import json
+import pwd
 import subprocess
 
-# The loop of the client. `fork`, `thread` and `uid` do the call elsewhere or as somebody else; `exec` starts it anew.
+# The loop of the client. `fork`, `thread` and `uid` do the call elsewhere or as somebody else; `exec` starts it anew;
+# `do` runs Python text with the names of calls.py, which keeps its variables for the next and may set `answer`.
 TEXT = r"""
-import errno, os, socket, sys, threading
+import errno, json, os, socket, sys, threading
 
 STREAM, DATAGRAM, RAW = socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW
 KINDS = {"tcp": (STREAM, 0), "bind": (STREAM, 0), "listen": (STREAM, 0), "fastopen": (STREAM, 0), "udp": (DATAGRAM, 0),
@@ -63,6 +66,20 @@ def in_child(words):
     os.waitpid(pid, 0)
     return answer
 
+world = {}
+
+def do(code, values):
+    if not world:
+        sys.path.insert(0, "/snet")
+        import calls
+        world.update(vars(calls))
+    world.update(values)
+    try:
+        exec(code, world)
+        return str(world.pop("answer", "ok"))
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error))
+
 print("ready", flush=True)
 for line in sys.stdin:
     verb, *words = line.split()
@@ -76,6 +93,8 @@ for line in sys.stdin:
         answer = "ok" if not ctypes.CDLL(None).unshare(0x10000000) else "failed"
     elif verb == "thread":
         answer = in_thread(words)
+    elif verb == "do":
+        answer = do(**json.loads(line[2:]))
     elif verb == "fork":
         answer = in_child(words)
     else:
@@ -105,14 +124,17 @@ print(*(f"{name} {count}" for name, count in collections.Counter(answers).items(
 
 
 class Client:
-    """One process. `begin` starts a call and returns, `answer` waits for it; `call` does both."""
+    """One process. `begin` starts a call and returns, `answer` waits for it; `call` does both. `command` is another
+    program that speaks like this one."""
 
-    def __init__(self, g, user: str | None = None):
+    def __init__(self, g, user: str | None = None, command: tuple[str, ...] = ("python3", "-ISBuc", TEXT, TEXT)):
         import scenario
-        self.process = subprocess.Popen(["python3", "-ISBuc", TEXT, TEXT], stdin=subprocess.PIPE, text=True,
-                                        stdout=subprocess.PIPE, bufsize=1, **scenario._identity(user, None))
+        self.uid = pwd.getpwnam(user).pw_uid if user else 0
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, stdout=subprocess.PIPE, bufsize=1,
+                                        **scenario._identity(user, None))
         g.at_end(self.close)
-        assert self.process.stdout.readline() == "ready\n"
+        said = self.process.stdout.readline()
+        assert said == "ready\n", f"{command[0]} said {said!r}"
 
     @property
     def pid(self) -> int:
@@ -120,6 +142,13 @@ class Client:
 
     def begin(self, *words: object) -> None:
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
+
+    def begin_do(self, code: str, **values: object) -> None:
+        self.begin("do", json.dumps({"code": code, "values": values}))
+
+    def do(self, code: str, **values: object) -> str:
+        self.begin_do(code, **values)
+        return self.answer()
 
     def answer(self) -> str:
         return self.process.stdout.readline().strip()

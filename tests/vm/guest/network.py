@@ -73,7 +73,7 @@ class Peer:
     address4, address6 = PEER4, PEER6
     other4, other6 = OTHER4, OTHER6
     http_ports = (8080, 8081)
-    echo_port, mptcp_port = 7007, 7008
+    echo_port, mptcp_port, sink_port = 7007, 7008, 7009
 
     @staticmethod
     def url(address: str = PEER4, port: int = 8080) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The services of the other side: HTTP, and echo over TCP, UDP, SCTP and MPTCP, on IPv4 and IPv6.
+"""The services of the other side: HTTP, echo over TCP, UDP, SCTP and MPTCP, and a UDP port that keeps quiet, on IPv4 and IPv6.
 
 Runs in the network namespace `peer` for as long as the guest lives; prints one line when everything listens.
 """
@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 HTTP_PORTS = (8080, 8081)
 ECHO_PORT = 7007
 MPTCP_PORT = 7008
+SINK_PORT = 7009
 IPPROTO_MPTCP = 262
 
 
@@ -85,6 +86,8 @@ def main() -> None:
     datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     datagrams.bind(("::", ECHO_PORT))
     loops.append((serve_datagrams, (datagrams,)))
+    sink = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sink.bind(("::", SINK_PORT))
     absent = []
     for name, protocol, port in (("sctp", socket.IPPROTO_SCTP, ECHO_PORT), ("mptcp", IPPROTO_MPTCP, MPTCP_PORT)):
         try:

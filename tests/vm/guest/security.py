@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Policies of the kernel's own security modules that check the socket calls of snet-bench, and nothing else of the
+"""Policies of the kernel's own security modules that check the socket calls of bench, and nothing else of the
 guest: what snet is measured against.
 
 Owns: how AppArmor and TOMOYO are given a policy. A function of ENFORCE puts one into force, and says with which errno
@@ -10,11 +10,11 @@ import errno
 import subprocess
 from pathlib import Path
 
-SUBJECT = "/usr/bin/snet-bench"
+SUBJECT = "/snet/bin/bench"
 TOMOYO_DRAFT = Path("/run/tomoyo")
 
 APPARMOR_PROFILE = f"""
-profile snet-bench {SUBJECT} {{
+profile bench {SUBJECT} {{
   network inet stream,
   network inet dgram,
   file,
