@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Unreachable = 4,
     /// The socket or the daemon doesn't let this user do it.
     PermissionDenied = 5,
+    /// `status`: the daemon answers, but it decides nothing.
+    NothingMediated = 6,
 }
 
 /// What `snet-tool --help` and the man page say about what scripts rely on.
@@ -40,7 +42,8 @@ Exit codes:
   2  the command line means nothing; nothing was sent
   3  test: the call would be denied
   4  snetd isn't reachable
-  5  permission denied";
+  5  permission denied
+  6  status: snetd answers, but nothing is mediated";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -20,7 +20,7 @@ use crate::policy_control::{PolicyControl, failed};
 use crate::problems::Problems;
 use crate::store::{Change, LogQuery, Store};
 use crate::watchers::Watchers;
-use crate::{resolve, tickets};
+use crate::{resolve, tickets, watched};
 
 /// Entries that one call of `Log` gives at most.
 const LOG_LIMIT: u32 = 10_000;
@@ -155,7 +155,8 @@ impl Answers {
         let current = self.policy.current().await;
         let subject = imagined(exe, uid, current.inputs().host.user_ns);
         let explanation: Explanation = current.policy.explain(&subject, &object);
-        Ok(Reply::Explained { explanation: Box::new(explanation) })
+        let watched = watched::is_watched(&current.inputs().watch, &object);
+        Ok(Reply::Explained { explanation: Box::new(explanation), watched })
     }
 
     async fn list_tickets(&self) -> Answer {

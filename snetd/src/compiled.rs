@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use libsnet::control::RuleRecord;
-use libsnet::policy::{Candidate, Host, Policy, Program, ProgramTable, Rule};
-use libsnet::types::Fallbacks;
+use libsnet::policy::{Candidate, Host, Policy, Program, ProgramTable, Rule, RuleSpec};
+use libsnet::types::{
+    Fallbacks, Operation, Operations, Protocol, RuleId, Scope, Verdict, WatchSet,
+};
 
 use crate::config::Config;
 use crate::resolve;
@@ -25,6 +27,8 @@ pub(crate) struct Inputs {
     pub(crate) fallbacks: Fallbacks,
     /// Where paths mean what they mean here.
     pub(crate) host: Host,
+    /// What is mediated.
+    pub(crate) watch: WatchSet,
 }
 
 impl Inputs {
@@ -36,7 +40,28 @@ impl Inputs {
         // doesn't, since a sandboxed service runs the host's files in one of its own.
         let host = Host { mnt_ns: None, user_ns: u32::try_from(user_ns.ino())? };
         let (search_path, fallbacks) = (config.search_path(), config.fallback.complete());
-        Ok(Self { search_path, fallbacks, host })
+        Ok(Self { search_path, fallbacks, host, watch: config.watch_set() })
+    }
+
+    /// The rule that goes with the watching of Unix sockets: without it `deny any` would keep
+    /// root from ever taking that back, since a call on such a socket names no address.
+    fn own_rule(&self) -> Option<Rule> {
+        let operations: Operations = [Operation::Create, Operation::Connect].into_iter().collect();
+        let watched = operations.iter().any(|operation| {
+            self.watch.get(&operation).is_some_and(|protocols| protocols.has(Protocol::Unix))
+        });
+        watched.then(|| Rule {
+            id: RuleId::BUILT_IN,
+            spec: RuleSpec {
+                action: Verdict::Allow,
+                program: Program::Name("snet-tool".to_owned()),
+                uid: Some(0),
+                scope: Scope { operations, protocols: Protocol::Unix.into(), ..Scope::ANY },
+                priority: i32::MAX,
+                enabled: true,
+                note: String::new(),
+            },
+        })
     }
 }
 
@@ -56,7 +81,7 @@ impl Compiled {
     /// Looks at the programs of the rules and compiles. Blocks.
     pub(crate) fn new(records: Vec<RuleRecord>, inputs: Arc<Inputs>, generation: u64) -> Self {
         let rules = records.into_iter().map(|record| Rule { id: record.id, spec: record.spec });
-        let rules: Arc<Vec<Rule>> = Arc::new(rules.collect());
+        let rules: Arc<Vec<Rule>> = Arc::new(rules.chain(inputs.own_rule()).collect());
         let table = resolve::table(&rules, &inputs.search_path);
         Self::with_table(rules, table, inputs, generation)
     }
@@ -108,9 +133,9 @@ impl Compiled {
         Arc::clone(&self.inputs)
     }
 
-    /// Rules, enabled or not.
+    /// Rules of the database, enabled or not.
     pub(crate) fn rules(&self) -> usize {
-        self.rules.len()
+        self.rules.iter().filter(|rule| rule.id != RuleId::BUILT_IN).count()
     }
 
     /// The file that the program of a rule means, when it means a single existing one.

@@ -20,6 +20,7 @@ mod service;
 mod start;
 mod store;
 mod tickets;
+mod watched;
 mod watchers;
 
 use std::process::ExitCode;

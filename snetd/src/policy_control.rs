@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use libsnet::control::{ErrorReply, RuleRecord};
-use libsnet::policy::{Candidate, Program};
+use libsnet::policy::{Candidate, Program, RuleSpec};
 use libsnet::types::RuleId;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -18,7 +18,7 @@ use crate::compiled::{Compiled, Inputs};
 use crate::decider::{Decider, LinkState};
 use crate::problems::{Part, Problems};
 use crate::store::{Change, Store};
-use crate::{resolve, tickets};
+use crate::{resolve, tickets, watched};
 
 /// Changes the policy, one change at a time.
 pub(crate) struct PolicyControl {
@@ -195,19 +195,25 @@ async fn compile(
 ) -> Result<(Compiled, Vec<String>)> {
     let generation = current.generation + 1;
     let noted = match change {
-        Change::Add { spec, .. } => Some(spec.program.clone()),
+        Change::Add { spec, .. } => Some(spec.clone()),
         Change::Enable(id, true) => {
-            rules.iter().find(|rule| rule.id == *id).map(|rule| rule.spec.program.clone())
+            rules.iter().find(|rule| rule.id == *id).map(|rule| rule.spec.clone())
         }
         Change::Enable(_, false) | Change::Delete(_) => None,
     };
     blocking(move || {
-        let notes = noted.map(|program| {
-            resolve::notes(&program, &resolve::candidates(&program, &inputs.search_path))
-        });
-        (Compiled::new(rules, inputs, generation), notes.unwrap_or_default())
+        let notes = noted.map(|spec| notes(&spec, &inputs)).unwrap_or_default();
+        (Compiled::new(rules, inputs, generation), notes)
     })
     .await
+}
+
+/// What who makes or enables this rule should know.
+fn notes(spec: &RuleSpec, inputs: &Inputs) -> Vec<String> {
+    let candidates = resolve::candidates(&spec.program, &inputs.search_path);
+    let mut notes = resolve::notes(&spec.program, &candidates);
+    notes.extend(watched::note(&inputs.watch, &spec.scope));
+    notes
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {

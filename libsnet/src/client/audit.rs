@@ -33,6 +33,7 @@ impl std::fmt::Debug for Audit {
 
 /// What a message is to a listener.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and most of them are records")]
 enum Notice {
     Record(Result<AuditRecord, Error>),
     /// The module is unloaded.

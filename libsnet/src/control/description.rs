@@ -207,7 +207,7 @@ fn conversations() -> Vec<(Call, Reply)> {
         (Call::EnableRule { id, enabled: true }, changed()),
         (
             Call::Test { program, uid: 1, object: object() },
-            Reply::Explained { explanation: Box::new(explanation) },
+            Reply::Explained { explanation: Box::new(explanation), watched: true },
         ),
         (Call::ListTickets {}, Reply::Tickets { tickets: vec![ticket()] }),
         (

@@ -111,8 +111,10 @@ pub enum Reply {
     },
     /// To `Test`.
     Explained {
-        /// The answer.
+        /// What the policy says.
         explanation: Box<Explanation>,
+        /// Is such a call mediated? Otherwise it is allowed without asking the policy.
+        watched: bool,
     },
     /// To `ListTickets`.
     Tickets {

@@ -42,6 +42,12 @@ impl fmt::Display for Verdict {
 #[serde(transparent)]
 pub struct RuleId(pub u64);
 
+impl RuleId {
+    /// The rule that snetd adds by itself where Unix sockets are watched: root's snet-tool may
+    /// use them. It is in no database, and like the number 0 on the wire no rule of a ticket.
+    pub const BUILT_IN: Self = Self(0);
+}
+
 impl fmt::Display for RuleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

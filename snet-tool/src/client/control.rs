@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The calls of `io.snet.Control`, each with the answer that belongs to it.
 
-use libsnet::control::{Call, Explanation, JournalEntry, RuleRecord, StatusReply, TicketRecord};
+use libsnet::control::{Call, JournalEntry, RuleRecord, StatusReply, TicketRecord};
 use libsnet::policy::{Program, RuleSpec};
 use libsnet::types::{Object, RuleId, TicketId, Verdict};
 
 use super::frames::Until;
-use super::replies::{Explained, Journal, Rule, Rules, Tickets};
-use super::{Changed, Client, ClientError, Decided, Revoked};
+use super::replies::{Journal, Rule, Rules, Tickets};
+use super::{Changed, Client, ClientError, Decided, Explained, Revoked};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -37,13 +37,8 @@ impl Client {
         self.call(&Call::EnableRule { id, enabled })
     }
 
-    pub(crate) fn test(
-        &mut self,
-        program: Program,
-        uid: u32,
-        object: Object,
-    ) -> Result<Explanation> {
-        self.call::<Explained>(&Call::Test { program, uid, object }).map(|reply| reply.explanation)
+    pub(crate) fn test(&mut self, program: Program, uid: u32, object: Object) -> Result<Explained> {
+        self.call(&Call::Test { program, uid, object })
     }
 
     pub(crate) fn tickets(&mut self) -> Result<Vec<TicketRecord>> {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use control::Decisions;
 use frames::{Frames, Next, Until};
-pub(crate) use replies::{Changed, Decided, Revoked};
+pub(crate) use replies::{Changed, Decided, Explained, Revoked};
 
 /// Why there is no answer, or none that was hoped for.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +150,14 @@ impl Client {
         match self.stream.write_all(&bytes) {
             Ok(()) => Ok(()),
             // A daemon that refuses a connection answers and closes; the answer says more.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(self.broken(error)),
         }
     }

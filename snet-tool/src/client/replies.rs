@@ -33,9 +33,12 @@ pub(crate) struct Changed {
 }
 
 /// The answer to `Test`.
-#[derive(Deserialize)]
-pub(super) struct Explained {
-    pub(super) explanation: Explanation,
+#[derive(Debug, Deserialize)]
+pub(crate) struct Explained {
+    /// What the policy says.
+    pub(crate) explanation: Explanation,
+    /// Is it asked at all?
+    pub(crate) watched: bool,
 }
 
 /// A part of the answer to `ListTickets`.

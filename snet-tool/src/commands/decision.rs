@@ -2,6 +2,7 @@
 //! How a decision reads in one line: the same in `log` and in `watch`.
 
 use libsnet::control::{JournalEntry, Source};
+use libsnet::types::Cause;
 
 use super::Session;
 use crate::output::{OutputError, Span, verdict};
@@ -9,21 +10,19 @@ use crate::output::{OutputError, Span, verdict};
 /// Prints a decision.
 pub(super) fn tell(entry: &JournalEntry, session: &Session) -> Result<(), OutputError> {
     if session.out.json {
-        session.out.document(entry)
-    } else {
-        session.out.line(&line(entry, session))
+        return session.out.document(entry);
     }
+    if entry.dropped > 0 {
+        let text = format!("{} decisions of the kernel aren't known: too many", entry.dropped);
+        session.out.line(&[Span::dim(text)])?;
+    }
+    session.out.line(&line(entry, session))
 }
 
 /// `2026-11-22 15:42:07.123  deny   curl[4711]  tcp connect to 192.0.2.1:443  rule 3  …`.
 /// The user is a number: looking up its name may take the network, which would be another
 /// decision to be watched.
 fn line(entry: &JournalEntry, session: &Session) -> Vec<Span> {
-    let reason = match (entry.decision.source, entry.decision.rule) {
-        (_, Some(rule)) => format!("rule {rule}"),
-        (Source::Rule, None) => "a rule".to_owned(),
-        (Source::NoRule, None) => "no rule".to_owned(),
-    };
     let exe = entry.exe.as_deref().unwrap_or("unknown program");
     vec![
         Span::dim(session.out.times.exact(entry.time)),
@@ -33,9 +32,38 @@ fn line(entry: &JournalEntry, session: &Session) -> Vec<Span> {
         Span::plain("  "),
         Span::plain(call(entry)).padded(38),
         Span::plain("  "),
-        Span::plain(reason).padded(9),
+        Span::plain(reason(entry)).padded(9),
         Span::dim(format!("  uid {}  {exe}", entry.uid)),
     ]
+}
+
+fn reason(entry: &JournalEntry) -> String {
+    let fallback = |why: &str| format!("fallback ({why})");
+    match (entry.cause, entry.decision.rule) {
+        (Some(Cause::Ticket), Some(rule)) => format!("ticket of rule {rule}"),
+        (Some(Cause::Ticket), None) => "ticket".to_owned(),
+        (Some(Cause::SourceRoute), _) => "source route".to_owned(),
+        (Some(cause), _) => fallback(fallback_cause(cause)),
+        (None, Some(rule)) => format!("rule {rule}"),
+        (None, None) => match entry.decision.source {
+            Source::Rule => "a rule".to_owned(),
+            Source::NoRule => "no rule".to_owned(),
+            Source::Kernel => "the kernel".to_owned(),
+        },
+    }
+}
+
+/// Why the fallback applied: the same words in `status`.
+pub(super) fn fallback_cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Deadline => "no verdict in time",
+        Cause::NoDecider => "no decider",
+        Cause::DeciderGone => "the decider went",
+        Cause::Stalled => "the decider stalled",
+        Cause::Bounds => "too many held",
+        Cause::Lost => "event lost",
+        other => other.word(),
+    }
 }
 
 fn call(entry: &JournalEntry) -> String {

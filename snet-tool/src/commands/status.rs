@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use libsnet::control::{DaemonStatus, KernelStatus};
-use libsnet::types::Stats;
+use libsnet::control::{DaemonStatus, KernelStatus, StatusReply};
+use libsnet::types::{Cause, Stats};
 
 use super::Session;
+use super::decision::fallback_cause;
 use crate::exit::Exit;
 use crate::output::{Output, OutputError, Span, Style, duration, now};
 
@@ -16,26 +17,30 @@ use crate::output::{Output, OutputError, Span, Style, duration, now};
 #[command(after_help = "\
 Examples:
   snet-tool status
-  snet-tool status --json | jq .kernel.stats.held")]
+  snet-tool status --json | jq .kernel.stats.held
+
+The exit code is 6 when snetd answers, but nothing is mediated.")]
 pub(crate) struct Arguments {}
 
-/// Prints it.
+/// Prints it, and tells by the exit code too whether anything is mediated.
 pub(crate) fn run(_: Arguments, session: &Session) -> anyhow::Result<Exit> {
     let status = session.connect()?.status()?;
-    let out = &session.out;
+    tell(&status, &session.out)?;
+    Ok(if status.kernel.is_some() { Exit::Success } else { Exit::NothingMediated })
+}
+
+fn tell(status: &StatusReply, out: &Output) -> Result<(), OutputError> {
     if out.json {
-        out.document(&status)?;
-        return Ok(Exit::Success);
+        return out.document(status);
     }
     tell_daemon(&status.daemon, out)?;
     match &status.kernel {
-        Some(kernel) => tell_kernel(kernel, &status.daemon, out)?,
+        Some(kernel) => tell_kernel(kernel, &status.daemon, out),
         None => {
             let text = "the module isn't loaded, or snetd isn't its decider: nothing is mediated";
-            field(out, "kernel", Span::new(text, Style::Bad))?;
+            field(out, "kernel", Span::new(text, Style::Bad))
         }
     }
-    Ok(Exit::Success)
 }
 
 fn field(out: &Output, name: &str, value: Span) -> Result<(), OutputError> {
@@ -96,24 +101,27 @@ fn tell_kernel(
         )),
     )?;
     field(out, "fallbacks", fallbacks(stats))?;
-    field(out, "killed", Span::plain(format!("{} while held", stats.killed)))
+    field(out, "killed", Span::plain(format!("{} while held", stats.killed)))?;
+    field(out, "refused", Span::plain(format!("{} source routes", stats.refused)))?;
+    let told = format!("{} decisions of the kernel not told: too many", stats.audit_dropped);
+    field(out, "audit", Span::plain(told))
 }
 
 /// How many calls got the fallback, by cause; causes that never were are left out.
 fn fallbacks(stats: &Stats) -> Span {
     let causes = [
-        (stats.fallback_deadline, "no verdict in time"),
-        (stats.fallback_no_decider, "no decider"),
-        (stats.fallback_decider_gone, "the decider went"),
-        (stats.fallback_stalled, "the decider stalled"),
-        (stats.fallback_bounds, "too many held"),
-        (stats.fallback_lost, "event lost"),
+        (stats.fallback_deadline, Cause::Deadline),
+        (stats.fallback_no_decider, Cause::NoDecider),
+        (stats.fallback_decider_gone, Cause::DeciderGone),
+        (stats.fallback_stalled, Cause::Stalled),
+        (stats.fallback_bounds, Cause::Bounds),
+        (stats.fallback_lost, Cause::Lost),
     ];
     let total = causes.iter().fold(0u64, |sum, (count, _)| sum.saturating_add(*count));
     let listed: Vec<String> = causes
         .iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, cause)| format!("{cause} {count}"))
+        .map(|(count, cause)| format!("{} {count}", fallback_cause(*cause)))
         .collect();
     if listed.is_empty() {
         Span::plain(total)

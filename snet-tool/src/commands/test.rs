@@ -9,10 +9,11 @@ use libsnet::control::{ErrorReply, Explanation, RuleRecord};
 use libsnet::policy::Program;
 use libsnet::types::{CallFlags, Object, Operation, Operations, Protocol, RuleId, Verdict};
 use nix::unistd::Uid;
+use serde::Serialize;
 
 use super::rule_text::rule_text;
 use super::{Session, user_text};
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, Explained};
 use crate::exit::{Exit, UsageError};
 use crate::output::{Span, verdict};
 use crate::{program, words};
@@ -25,7 +26,8 @@ Examples:
   snet-tool test nginx tcp bind --local-port 80 --user www-data
   if snet-tool test backup udp send --to 10.0.0.1:53 > /dev/null; then echo allowed; fi
 
-The exit code is 0 when the call would be allowed and 3 when it would be denied.")]
+The exit code is 0 when the call would be allowed, also because such calls aren't watched,
+and 3 when it would be denied.")]
 pub(crate) struct Arguments {
     /// A name (looked up by snetd) or a path
     program: String,
@@ -58,23 +60,37 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exi
     let uid = arguments.user.unwrap_or_else(|| Uid::effective().as_raw());
     let object = arguments.object()?;
     let mut client = session.connect()?;
-    let (program, explanation) = ask(&mut client, program, uid, &object, session)?;
+    let (program, explained) = ask(&mut client, program, uid, &object, session)?;
+    let outcome =
+        if explained.watched { explained.explanation.decision.verdict } else { Verdict::Allow };
     if session.out.json {
-        session.out.document(&explanation)?;
+        let Explained { explanation, watched } = &explained;
+        session.out.document(&Answer { explanation, watched: *watched })?;
     } else {
         // The rules only make the answer readable; it stands without them.
         let rules = client.rules().unwrap_or_default();
         let call = format!(": {program} as {}, {}", user_text(uid), call_text(&object));
-        session.out.line(&[verdict(explanation.decision.verdict), Span::plain(call)])?;
-        tell_why(&explanation, rules, session)?;
+        session.out.line(&[verdict(outcome), Span::plain(call)])?;
+        if !explained.watched {
+            tell_unwatched(&explained.explanation, session)?;
+        }
+        tell_why(&explained.explanation, rules, session)?;
         if object.remote.is_none() && may_name_a_peer(&object) {
             session.out.note("without --to, no rule for an address or a port of the peer matches");
         }
     }
-    Ok(match explanation.decision.verdict {
+    Ok(match outcome {
         Verdict::Allow => Exit::Success,
         Verdict::Deny => Exit::Denied,
     })
+}
+
+/// The answer in JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    watched: bool,
 }
 
 /// Asks about the program as it was typed, and when the daemon can't answer that, about the
@@ -85,7 +101,7 @@ fn ask(
     uid: u32,
     object: &Object,
     session: &Session,
-) -> anyhow::Result<(Program, Explanation)> {
+) -> anyhow::Result<(Program, Explained)> {
     let answer = client.test(program.clone(), uid, object.clone());
     let path = match (&answer, &program) {
         (Err(ClientError::Daemon(ErrorReply::Failed { .. })), Program::Name(name)) => {
@@ -98,8 +114,8 @@ fn ask(
     };
     session.out.note(&format!("snetd doesn't find {program} in its search path: trying {path}"));
     let program = Program::Path(path.into());
-    let explanation = client.test(program.clone(), uid, object.clone())?;
-    Ok((program, explanation))
+    let explained = client.test(program.clone(), uid, object.clone())?;
+    Ok((program, explained))
 }
 
 impl Arguments {
@@ -198,6 +214,13 @@ fn call_text(object: &Object) -> String {
     text
 }
 
+fn tell_unwatched(explanation: &Explanation, session: &Session) -> anyhow::Result<()> {
+    let text = "  not watched: allowed without asking (see [watch] in snetd's configuration)";
+    session.out.line(&[Span::plain(text)])?;
+    let would = [Span::plain("  if it were watched: "), verdict(explanation.decision.verdict)];
+    Ok(session.out.line(&would)?)
+}
+
 fn tell_why(
     explanation: &Explanation,
     rules: Vec<RuleRecord>,
@@ -210,7 +233,9 @@ fn tell_why(
         let decides = explanation.decision.rule == Some(*id);
         let role = if decides { "decides" } else { "is about other calls" };
         let mut line = vec![Span::plain(format!("  rule {id} {role}"))];
-        if let Some(rule) = rules.get(id) {
+        if *id == RuleId::BUILT_IN {
+            line.push(Span::plain(": built in, so that root's snet-tool reaches snetd"));
+        } else if let Some(rule) = rules.get(id) {
             line.push(Span::plain(": "));
             line.extend(rule_text(rule));
         }

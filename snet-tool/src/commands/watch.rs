@@ -22,7 +22,7 @@ Examples:
   snet-tool watch --verdict deny
   snet-tool watch --json | jq -r .exe
 
-Calls that a ticket decides in the kernel are not seen. Ctrl-C ends it.")]
+Calls that a ticket allows in the kernel are not seen. Ctrl-C ends it.")]
 pub(crate) struct Arguments {
     /// Only these: allow or deny
     #[arg(long, value_name = "VERDICT", value_parser = log::verdict)]

@@ -235,6 +235,8 @@ pub(crate) fn entry(id: Option<i64>, time: i64) -> JournalEntry {
         protocol: Protocol::Tcp,
         remote: Some("192.0.2.1:443".parse().unwrap()),
         local: None,
+        cause: None,
+        dropped: 0,
     }
 }
 

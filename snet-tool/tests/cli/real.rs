@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -86,7 +87,7 @@ fn configuration(dir: &Path) -> String {
     let dir = dir.display();
     format!(
         "database = \"{dir}/state/snet.db\"\nsearch_path = [\"{dir}/bin\"]\n\
-         [control]\nsocket = \"{dir}/run/snetd.sock\"\ngroup = \"\"\n\
+         [control]\nsocket = \"{dir}/run/snetd.sock\"\ngroup = \"\"\nconnections = 16\n\
          [fallback]\ndefault = \"deny\"\n"
     )
 }
@@ -156,10 +157,21 @@ fn programs_are_told_about_as_the_daemon_finds_them() {
 #[test]
 fn a_daemon_without_the_module_says_so() {
     let Some(real) = Real::start() else { return };
-    let status: StatusReply = serde_json::from_str(&real.done(&["status", "--json"])).unwrap();
-    assert_eq!(status.kernel, None);
-    assert!(real.done(&["status"]).contains("nothing is mediated"));
+    let ran = real.run(&["status", "--json"]);
+    let status: StatusReply = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, status.kernel), (6, None));
+    assert!(real.run(&["status"]).out.contains("nothing is mediated"));
     assert_eq!(real.done(&["log"]), "");
     let ran = real.run(&["tickets"]);
     assert!(ran.code == 0 || ran.code == 1, "{ran:?}");
+}
+
+#[test]
+fn too_many_connections_are_told_as_what_they_are() {
+    let Some(real) = Real::start() else { return };
+    let socket = real.dir.path().join("run/snetd.sock");
+    let _open: Vec<_> = (0..16).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    let ran = real.run(&["rules"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("too many connections") && ran.err.contains("have 16"), "{ran:?}");
 }

@@ -31,6 +31,8 @@ tickets   0 now; allowed 90, denied 0
 verdicts  allowed 0, denied 8; events sent 0
 fallbacks 2: no verdict in time 2
 killed    0 while held
+refused   0 source routes
+audit     0 decisions of the kernel not told: too many
 "
     );
 }
@@ -40,7 +42,7 @@ fn a_missing_module_and_a_problem_are_told() {
     let mut broken = StatusReply { kernel: None, ..status() };
     broken.daemon.problem = Some("rules can't be read\x07".into());
     let ran = answering(broken).run(&["status"]);
-    assert_eq!(ran.code, 0);
+    assert_eq!(ran.code, 6);
     assert!(ran.out.contains("problem   rules can't be read\\u{7}\n"), "{}", ran.out);
     assert!(ran.out.contains("nothing is mediated"), "{}", ran.out);
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libsnet::control::{ErrorReply, JournalEntry, Reply};
-use libsnet::types::Verdict;
+use libsnet::types::{Cause, RuleId, Verdict};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -50,6 +50,36 @@ fn the_log_is_a_line_for_each_decision_oldest_first() {
         "1970-01-01 02:00:02.000 allow a\\nb[4711] \
         tcp connect on [::]:80 no rule uid 1000 unknown program"
     );
+}
+
+/// The words behind the call.
+fn reason(cause: Cause, rule: Option<u64>) -> String {
+    let mut told = entry(Some(1), 1_500);
+    told.decision.source = libsnet::control::Source::Kernel;
+    told.decision.rule = rule.map(RuleId);
+    told.cause = Some(cause);
+    let ran = log_of(vec![told]).run(&["log"]);
+    let (_, rest) = ran.out.split_once("192.0.2.1:443").unwrap();
+    rest.split_once("uid").unwrap().0.trim().to_owned()
+}
+
+#[test]
+fn what_the_kernel_decided_alone_says_why() {
+    assert_eq!(reason(Cause::Deadline, None), "fallback (no verdict in time)");
+    assert_eq!(reason(Cause::NoDecider, None), "fallback (no decider)");
+    assert_eq!(reason(Cause::Ticket, Some(3)), "ticket of rule 3");
+    assert_eq!(reason(Cause::Ticket, None), "ticket");
+    assert_eq!(reason(Cause::SourceRoute, None), "source route");
+}
+
+#[test]
+fn decisions_of_the_kernel_that_are_not_known_are_counted_where_they_were() {
+    let mut second = entry(Some(2), 2_000);
+    second.dropped = 17;
+    let ran = log_of(vec![entry(Some(1), 1_500), second]).run(&["log"]);
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", ran.out);
+    assert!(lines[1].starts_with("17 decisions of the kernel aren't known"), "{}", lines[1]);
 }
 
 #[test]

@@ -19,9 +19,13 @@ fn explanation(verdict: Verdict, rule: Option<u64>) -> Explanation {
 }
 
 fn explaining(explanation: Explanation) -> Fake {
+    answering(explanation, true)
+}
+
+fn answering(explanation: Explanation, watched: bool) -> Fake {
     Fake::new(move |method, _| match method {
         "io.snet.Control.Test" => {
-            reply(Reply::Explained { explanation: Box::new(explanation.clone()) })
+            reply(Reply::Explained { explanation: Box::new(explanation.clone()), watched })
         }
         "io.snet.Control.ListRules" => reply(Reply::Rules {
             rules: vec![rule(9, Verdict::Allow, "curl"), rule(3, Verdict::Deny, "curl")],
@@ -86,6 +90,27 @@ deny: curl as root, tcp connect to 192.0.2.1:443
 }
 
 #[test]
+fn a_call_that_is_not_watched_is_allowed_whatever_the_rules_say() {
+    let fake = answering(explanation(Verdict::Deny, Some(3)), false);
+    let ran = fake.run(&["test", "curl", "tcp", "bind", "--user", "0"]);
+    assert_eq!(ran.code, 0);
+    assert_eq!(
+        ran.out,
+        "\
+allow: curl as root, tcp bind
+  not watched: allowed without asking (see [watch] in snetd's configuration)
+  if it were watched: deny
+  rule 9 is about other calls: allow curl (/usr/bin/curl) tcp connect
+  rule 3 decides: deny curl (/usr/bin/curl) tcp connect
+  ticket: deny any any to 192.0.2.0/24
+"
+    );
+    let ran = fake.run(&["test", "curl", "tcp", "bind", "--json"]);
+    assert_eq!(ran.code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap()["watched"], false);
+}
+
+#[test]
 fn no_rule_and_no_ticket_are_said() {
     let ran =
         explaining(explanation(Verdict::Allow, None)).run(&["test", "curl", "tcp", "connect"]);
@@ -99,7 +124,10 @@ fn no_rule_and_no_ticket_are_said() {
 fn a_program_that_only_the_user_finds_is_asked_about_by_its_path() {
     let fake = Fake::new(|_, parameters| match parameters["program"].as_str() {
         Some("mine") => Act::Error(ErrorReply::Failed { reason: "mine isn't installed".into() }),
-        _ => reply(Reply::Explained { explanation: Box::new(explanation(Verdict::Deny, None)) }),
+        _ => reply(Reply::Explained {
+            explanation: Box::new(explanation(Verdict::Deny, None)),
+            watched: true,
+        }),
     });
     let bin = fake.dir().canonicalize().unwrap().join("bin");
     fs::create_dir(&bin).unwrap();

@@ -69,7 +69,7 @@ impl Listener {
             }
         };
         let Some(place) = Places::take(places, peer.uid, self.bounds) else {
-            refuse(&stream);
+            refuse(&stream, peer.uid, self.bounds);
             return;
         };
         let session = Session::new(stream, peer, Arc::clone(&self.access), Arc::clone(controller));
@@ -81,9 +81,13 @@ impl Listener {
 }
 
 /// Answers the call that the peer will have sent, or is about to.
-fn refuse(stream: &UnixStream) {
-    let reason = "too many connections to the control socket: close some, or try later";
-    let error = ErrorReply::Failed { reason: reason.to_owned() };
+fn refuse(stream: &UnixStream, uid: u32, bounds: Bounds) {
+    let most = if uid == 0 { bounds.total } else { bounds.per_user.min(bounds.total) };
+    let reason = format!(
+        "too many connections to the control socket ([control] in snetd's configuration lets \
+         user {uid} have {most}): close some, or try later"
+    );
+    let error = ErrorReply::Failed { reason };
     if let Ok(mut message) = encode_error(&error) {
         message.push(0);
         // A new socket has room for it; a peer that is gone already needs no answer.

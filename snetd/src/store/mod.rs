@@ -18,11 +18,13 @@ mod open;
 mod row;
 mod rules;
 
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -38,9 +40,21 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     file: Arc<PathBuf>,
+    /// Which file was opened.
+    identity: Identity,
     /// Held for a whole transaction, so that transactions never overlap. Empty once closed.
     writer: Arc<Mutex<Option<SqliteConnection>>>,
     readers: SqlitePool,
+}
+
+/// Device and inode of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity(u64, u64);
+
+impl Identity {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        file.metadata().map(|found| Self(found.dev(), found.ino()))
+    }
 }
 
 /// How long a statement waits for another process that holds the database.
@@ -72,17 +86,20 @@ impl Store {
         MIGRATIONS.run(&mut writer).await.with_context(|| {
             format!("can't bring the database {} to this version's schema", file.display())
         })?;
+        let identity = Identity::of(file)
+            .with_context(|| format!("can't look at the database {}", file.display()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
             .connect_lazy_with(options(file).read_only(true));
         let writer = Arc::new(Mutex::new(Some(writer)));
-        Ok(Self { file: Arc::new(file.to_owned()), writer, readers })
+        Ok(Self { file: Arc::new(file.to_owned()), identity, writer, readers })
     }
 
     /// The connection that writes, for one transaction.
     pub(crate) async fn writer(&self) -> Writer<'_> {
-        Writer { file: &self.file, connection: self.writer.lock().await }
+        let connection = self.writer.lock().await;
+        Writer { file: &self.file, identity: self.identity, connection }
     }
 
     /// Waits for what is being written and closes the file.
@@ -100,11 +117,29 @@ impl Store {
 /// The connection that writes.
 pub(crate) struct Writer<'a> {
     file: &'a Path,
+    identity: Identity,
     connection: MutexGuard<'a, Option<SqliteConnection>>,
 }
 
 impl Writer<'_> {
+    /// SQLite goes on with a file that was deleted: what it writes there is lost at the next
+    /// start.
+    fn check_still_there(&self) -> Result<()> {
+        let file = self.file.display();
+        let what = match Identity::of(self.file) {
+            Ok(found) if found == self.identity => return Ok(()),
+            Ok(_) => "replaced",
+            Err(error) if error.kind() == ErrorKind::NotFound => "deleted",
+            Err(error) => bail!("can't look at the database {file}: {error}"),
+        };
+        bail!(
+            "the database {file} was {what} while snetd ran, so that nothing can be stored: put \
+             the file back, or restart snetd to go on with what is there"
+        )
+    }
+
     async fn begin(&mut self, synchronous: &'static str) -> Result<Transaction<'_, Sqlite>> {
+        self.check_still_there()?;
         let place = || format!("can't write to the database {}", self.file.display());
         let connection = self.connection.as_mut().context("snetd is stopping")?;
         let ready = sqlx::query(synchronous).execute(&mut *connection).await;
@@ -154,5 +189,21 @@ pub(crate) mod tests {
         writer.append(&[], &RuleHits::new()).await.unwrap();
         let normal: i64 = sqlx::query_scalar(level).fetch_one(writer.raw()).await.unwrap();
         assert_eq!((full, normal), (2, 1));
+    }
+    #[tokio::test]
+    async fn nothing_is_written_to_a_file_that_is_gone() {
+        let (dir, store) = empty().await;
+        let (file, aside) = (dir.path().join("snet.db"), dir.path().join("aside"));
+        std::fs::rename(&file, &aside).unwrap();
+        let refusal = || async {
+            let mut writer = store.writer().await;
+            let begun = writer.begin_change().await.map(drop);
+            begun.map_or_else(|error| error.to_string(), |()| String::new())
+        };
+        assert!(refusal().await.contains("was deleted while snetd ran"));
+        std::fs::write(&file, "another").unwrap();
+        assert!(refusal().await.contains("was replaced while snetd ran"));
+        std::fs::rename(&aside, &file).unwrap();
+        assert_eq!(refusal().await, "");
     }
 }

@@ -194,7 +194,7 @@ mod tests {
         let (dir, store) = empty().await;
         store.close().await;
         let file = dir.path().join("snet.db");
-        alter(&file, "UPDATE _sqlx_migrations SET version = 9999").await;
+        alter(&file, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1").await;
         refused_untouched(&file, "newer snetd").await;
     }
 

@@ -110,6 +110,75 @@ fn who_adds_a_rule_learns_what_the_program_is() {
 }
 
 #[test]
+fn a_rule_for_calls_that_nobody_watches_is_told_and_test_says_so() {
+    let place = Place::new();
+    place.configure("", "[watch]\nconnect = \"udp\"");
+    let daemon = place.start();
+    let mut client = daemon.client();
+    let added = client.ask("AddRule", deny(&program()));
+    let notes = added["notes"].to_string();
+    assert!(notes.contains("no tcp connect is watched"), "{notes}");
+    let answer = client.ask("Test", connect(&program()));
+    assert_eq!(
+        (&answer["watched"], &answer["explanation"]["decision"]["verdict"]),
+        (&json!(false), &json!("deny"))
+    );
+    place.configure("", "[watch]\nconnect = \"tcp\"");
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    let began = std::time::Instant::now();
+    while client.ask("Test", connect(&program()))["watched"] != true {
+        assert!(began.elapsed() < crate::harness::PATIENCE, "the watch set isn't followed");
+    }
+    let notes = client.ask("AddRule", deny(&program()))["notes"].to_string();
+    assert!(!notes.contains("watched"), "{notes}");
+}
+
+#[test]
+fn where_unix_sockets_are_watched_no_rule_keeps_root_from_the_daemon() {
+    let place = Place::new();
+    let tool = place.path().join("bin/snet-tool");
+    std::fs::create_dir(tool.parent().unwrap()).unwrap();
+    std::fs::copy("/bin/true", &tool).unwrap();
+    let path = format!("search_path = [{:?}]", tool.parent().unwrap());
+    place.configure(&path, "[watch]\nconnect = \"unix,tcp\"\ncreate = \"unix\"");
+    let daemon = place.start();
+    let mut client = daemon.client();
+    let everything = json!({ "action": "deny", "program": "any", "priority": 1000,
+        "scope": { "operations": "any", "protocols": "any" } });
+    client.ask("AddRule", json!({ "rule": everything }));
+    let mut verdict = |program: &std::path::Path, uid: u32, operation: &str, protocol: &str| {
+        let mut question = connect(program.to_str().unwrap());
+        question["uid"] = uid.into();
+        question["object"]["operation"] = operation.into();
+        question["object"]["protocol"] = protocol.into();
+        question["object"]["remote"] = Value::Null;
+        client.ask("Test", question)["explanation"]["decision"]["verdict"].take()
+    };
+    assert_eq!(verdict(&tool, 0, "connect", "unix"), "allow");
+    assert_eq!(verdict(&tool, 0, "create", "unix"), "allow");
+    assert_eq!(verdict(&tool, 1000, "connect", "unix"), "deny");
+    assert_eq!(verdict(&tool, 0, "connect", "tcp"), "deny");
+    assert_eq!(verdict(std::path::Path::new(&program()), 0, "connect", "unix"), "deny");
+    let rules = client.ask("ListRules", json!({}))["rules"].take();
+    assert_eq!(rules.as_array().unwrap().len(), 1, "{rules}");
+    assert_eq!(client.ask("Status", json!({}))["daemon"]["rules"], 1);
+}
+
+#[test]
+fn a_database_that_is_gone_is_noticed_before_anything_is_lost() {
+    let place = Place::new();
+    let daemon = place.start();
+    let mut client = daemon.client();
+    client.ask("AddRule", deny("one"));
+    std::fs::remove_file(place.database()).unwrap();
+    let (error, parameters) = client.refused("AddRule", deny("two"));
+    let reason = parameters["reason"].as_str().unwrap();
+    assert!(error == "Failed" && reason.contains("was deleted while snetd ran"), "{reason}");
+    assert!(reason.contains("nothing was changed"), "{reason}");
+    assert_eq!(client.ask("ListRules", json!({}))["rules"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_long_list_comes_in_parts_to_who_asks_for_more() {
     let place = Place::new();
     let daemon = place.start();
