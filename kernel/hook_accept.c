@@ -169,7 +169,8 @@ static int accept_decided(struct socket *sock, struct socket *newsock,
 	}										\
 	SNET_FUNCTION_HOOK(name, .sees[SNET_OP_ACCEPT] = protocols)
 
-ACCEPT_HOOK(inet_accept, (BIT(SNET_PROTO_TCP) | BIT(SNET_PROTO_SCTP)));
+/* Of the others DCCP has this accept(). */
+ACCEPT_HOOK(inet_accept, (BIT(SNET_PROTO_TCP) | BIT(SNET_PROTO_SCTP) | BIT(SNET_PROTO_OTHER)));
 #if IS_ENABLED(CONFIG_MPTCP)
 ACCEPT_HOOK(mptcp_stream_accept, BIT(SNET_PROTO_MPTCP));
 #endif

@@ -58,7 +58,8 @@ static int hook_sctp_bind_connect(struct sock *sk, int optname, struct sockaddr 
 	if (optname != SCTP_SOCKOPT_BINDX_ADD && optname != SCTP_SOCKOPT_CONNECTX)
 		return 0;
 	snet_in_flight_begin();
-	while (addrlen > 0 && !err) {
+	/* What is left over is refused behind this hook. */
+	while (addrlen >= (int)sizeof(sa_family_t) && !err) {
 		int size = address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
 							    sizeof(struct sockaddr_in);
 

@@ -10,8 +10,33 @@
 #include <net/ipv6.h>
 #include <net/transp_v6.h>
 
+#include "compat.h"
 #include "hook.h"
 #include "mediate.h"
+
+#if IS_ENABLED(CONFIG_IPV6)
+/*
+ * By its own header, or by that of a flow label which it may use: a message names its label,
+ * and a label may be older than the socket.
+ */
+static bool is_routed_v6(const struct sock *sk)
+{
+	const struct ipv6_txoptions *options = rcu_dereference(inet6_sk(sk)->opt);
+	const struct ipv6_fl_socklist *label;
+
+	if (options && options->srcrt)
+		return true;
+	for (label = compat_flow_labels(sk); label; label = rcu_dereference(label->next))
+		if (label->fl->opt && label->fl->opt->srcrt)
+			return true;
+	return false;
+}
+#else
+static bool is_routed_v6(const struct sock *sk)
+{
+	return false;
+}
+#endif
 
 bool snet_is_source_routed(const struct sock *sk)
 {
@@ -22,14 +47,7 @@ bool snet_is_source_routed(const struct sock *sk)
 		return false;
 	rcu_read_lock();
 	v4 = rcu_dereference(inet_sk(sk)->inet_opt);
-	routed = v4 && v4->opt.srr;
-#if IS_ENABLED(CONFIG_IPV6)
-	if (sk->sk_family == AF_INET6 && !routed) {
-		const struct ipv6_txoptions *v6 = rcu_dereference(inet6_sk(sk)->opt);
-
-		routed = v6 && v6->srcrt;
-	}
-#endif
+	routed = (v4 && v4->opt.srr) || (sk->sk_family == AF_INET6 && is_routed_v6(sk));
 	rcu_read_unlock();
 	return routed;
 }

@@ -18,7 +18,8 @@ from targets import TARGETS, HarnessError, Kernel, Target, ready
 WANTED = re.compile(r"linux-(image|headers|kbuild|binary|modules)-")
 # Nothing of these directories is of use in a guest without hardware.
 USELESS_MODULES = ("kernel/sound", "kernel/drivers/gpu", "kernel/drivers/media", "kernel/drivers/staging",
-                   "kernel/drivers/infiniband", "kernel/drivers/scsi", "kernel/drivers/iio",
+                   "kernel/drivers/infiniband/hw", "kernel/drivers/infiniband/ulp", "kernel/drivers/infiniband/sw",
+                   "kernel/drivers/scsi", "kernel/drivers/iio",
                    "kernel/drivers/net/wireless", "kernel/drivers/net/ethernet", "kernel/drivers/usb",
                    "kernel/drivers/hwmon", "kernel/drivers/input", "kernel/drivers/mtd", "kernel/drivers/ata")
 

@@ -16,7 +16,7 @@ import time
 AF_UNSPEC, AF_SMC, AF_XDP = 0, 43, 44
 IPPROTO_L2TP, IPPROTO_SMC, IPPROTO_MPTCP = 115, 256, 262
 MSG_FASTOPEN = 0x20000000
-SYS_PIDFD_OPEN, SYS_PIDFD_GETFD, SYS_SENDMMSG = 434, 438, 307
+SYS_PIDFD_OPEN, SYS_PIDFD_GETFD, SYS_SENDMMSG, SYS_RECVMMSG = 434, 438, 307, 299
 SCTP_CONNECTX3, SCTP_CONNECTX, SCTP_CONNECTX_OLD, SCTP_BINDX_ADD = 111, 110, 107, 100
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
@@ -66,6 +66,15 @@ def sendmmsg(s: socket.socket, *messages: tuple[bytes, bytes], flags: int = 0) -
         packed += struct.pack("=QIxxxxQQQQixxxxIxxxx", ctypes.addressof(parts[0]) if name else 0, len(name),
                               ctypes.addressof(vector), 1, ctypes.addressof(parts[1]) if control else 0, len(control), 0, 0)
     return check(libc.syscall(SYS_SENDMMSG, s.fileno(), packed, len(messages), flags))
+
+
+def recvmmsg(s: socket.socket) -> bytes:
+    """One message."""
+    data = ctypes.create_string_buffer(64)
+    vector = ctypes.create_string_buffer(struct.pack("=QQ", ctypes.addressof(data), 64))
+    message = ctypes.create_string_buffer(struct.pack("=QIxxxxQQQQixxxxIxxxx", 0, 0, ctypes.addressof(vector), 1, 0, 0, 0, 0))
+    check(libc.syscall(SYS_RECVMMSG, s.fileno(), message, 1, 0, None))
+    return data.raw[:struct.unpack_from("=I", message, 56)[0]]
 
 
 def sctp_connectx3(s: socket.socket, *names: bytes) -> None:

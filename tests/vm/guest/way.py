@@ -48,7 +48,7 @@ def told(g, event: Event, way: Way, client: Client, **subject: int) -> None:
 def decided(g, decider: Decider, client: Client, way: Way, begin, check=told) -> None:
     """`begin` starts the call in `client`: it is denied, and then allowed. `check` looks at each event."""
     for verdict, outcome in ((uapi.VERDICT_DENY, way.denied), (uapi.VERDICT_ALLOW, way.allowed)):
-        before = seen(g, way)
+        before = settled(g, way)
         begin()
         event = decider.next()
         check(g, event, way, client)
@@ -65,7 +65,7 @@ def decided(g, decider: Decider, client: Client, way: Way, begin, check=told) ->
 
 def denied(g, decider: Decider, client: Client, way: Way, begin, check=told) -> None:
     """`begin` starts the call in `client`: it is held and denied, and nothing arrives."""
-    before = seen(g, way)
+    before = settled(g, way)
     begin()
     event = decider.next()
     check(g, event, way, client)
@@ -88,9 +88,21 @@ def each(g, decider: Decider, client: Client, ways: dict[str, tuple[str, Way]], 
     for name, (code, way) in ways.items():
         try:
             decided(g, decider, client, way, lambda: client.begin_do(code, **values))
+            client.do("s.close()")
         except (AssertionError, TimeoutError) as error:
             raise AssertionError(f"{name}: {error!r}") from error
 
 
 def seen(g, way: Way) -> int:
     return g.peer.packets(*way.packets) if way.packets else 0
+
+
+def settled(g, way: Way) -> int:
+    """What has been seen when no more comes of earlier conversations, which may be closing still."""
+    count = seen(g, way)
+    while way.packets:
+        time.sleep(QUIET_SECONDS)
+        last, count = count, seen(g, way)
+        if last == count:
+            break
+    return count

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Socket calls by io_uring, on command. Each line on standard input is MODE CALL ADDRESS PORT; the answer is one
- * line, `ok` or the name of an errno, or `unsupported` where this kernel has no such operation.
+ * line, `ok` or the name of an errno, or `unsupported` where this kernel has no such operation. The call `multishot`
+ * accepts twice by one request, and answers two words.
  *
  * Modes: plain; async (IOSQE_ASYNC, a worker makes the call); linked (after a no-op); sqpoll (the kernel's submission
  * thread makes it); child and child-sqpoll (a forked child uses the ring it inherited); persona (submitted by uid 1000
@@ -26,6 +27,7 @@
 #define OP_BIND 56
 #define OP_LISTEN 57
 #define UNSUPPORTED 10000
+#define DONE 10001
 #define ENTRIES 8
 
 struct ring {
@@ -92,7 +94,7 @@ static void ring_add(struct ring *ring, const struct io_uring_sqe *sqe)
 	__atomic_store_n(ring->sq_tail, tail + 1, __ATOMIC_RELEASE);
 }
 
-/* Submits what was added, waits for the completion whose user data is 1, returns its result. */
+/* Submits what was added (0: nothing), waits for the completion whose user data is 1, returns its result. */
 static int ring_run(struct ring *ring, unsigned int count)
 {
 	for (;;) {
@@ -213,7 +215,8 @@ static int call_make(struct ring *ring, const char *mode, const struct io_uring_
 	return persona && setresuid(-1, 0, -1) ? -errno : result;
 }
 
-static int attempt(const char *mode, const char *call)
+/* @second: the next result of a request that goes on, or DONE. */
+static int attempt(const char *mode, const char *call, int *second)
 {
 	bool child = !strncmp(mode, "child", 5);
 	struct io_uring_sqe sqe;
@@ -232,6 +235,9 @@ static int attempt(const char *mode, const char *call)
 	} else {
 		result = call_make(&ring, mode, &sqe);
 	}
+	*second = DONE;
+	if (result >= 0 && sqe.ioprio & IORING_ACCEPT_MULTISHOT && sqe.opcode == IORING_OP_ACCEPT)
+		*second = ring_run(&ring, 0);
 	if (result > 0 && result < UNSUPPORTED && sqe.opcode != IORING_OP_CONNECT && fd < result)
 		close(result);	/* a new socket, or the harmless count of bytes */
 	close(fd);
@@ -239,17 +245,25 @@ static int attempt(const char *mode, const char *call)
 	return result;
 }
 
+static const char *name_of(int result)
+{
+	return result == UNSUPPORTED ? "unsupported" : result < 0 ? strerrorname_np(-result) : "ok";
+}
+
 int main(void)
 {
 	char mode[32], call[32], address[64];
-	int port, result;
+	int port, result, second;
 
 	setlinebuf(stdout);
 	puts("ready");
 	while (scanf("%31s %31s %63s %d", mode, call, address, &port) == 4) {
 		target_set(address, port);
-		result = attempt(mode, call);
-		puts(result == UNSUPPORTED ? "unsupported" : result < 0 ? strerrorname_np(-result) : "ok");
+		result = attempt(mode, call, &second);
+		if (second == DONE)
+			puts(name_of(result));
+		else
+			printf("%s %s\n", name_of(result), name_of(second));
 	}
 	return 0;
 }

@@ -53,6 +53,7 @@ def socket_handed_over_is_asked_for_in_its_new_owners_name(g):
                 g.assert_equal(give(), "ok", "handing over")
                 taker.begin_do(f"{take}; {CONNECT}", peer=g.peer.address4, pid=giver.pid, number=number)
             decided(g, decider, taker, way(g), begin)
+            taker.do("s.close()")
 
 
 @scenario
@@ -94,7 +95,9 @@ def namespaces_hide_nothing(g):
     with Decider() as decider:
         client = Client(g)
         client.do("enter_netns(name)", name=g.peer.namespace)
-        decided(g, decider, client, way(g), lambda: client.begin("tcp", g.peer.address4, ECHO),
+        # Over that namespace's own loopback.
+        inside = Way(uapi.OP_CONNECT, uapi.PROTO_TCP, (g.peer.address4, ECHO))
+        decided(g, decider, client, inside, lambda: client.begin("tcp", g.peer.address4, ECHO),
                 lambda *words: told(*words, net_ns=inode))
         client = Client(g, user="alice", command=("unshare", "-Urnpf", "--kill-child", TRICKS))
         spaces = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in ("net", "user", "pid")}

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Families other than IPv4 and IPv6, and protocols within these that have no name of their own here."""
+
+import uapi
+from client import Client
+from decider import Decider, watch
+from scenario import scenario
+from way import Way, decided, each
+
+CONNECT, SEND, CREATE, BIND, LISTEN = uapi.OP_CONNECT, uapi.OP_SEND, uapi.OP_CREATE, uapi.OP_BIND, uapi.OP_LISTEN
+
+# Name → the socket, and the module of the kernel that brings it. Some reach the network by sockets of the kernel's own.
+OTHERS = {
+    "vsock": ("40, socket.SOCK_STREAM, 0", "vsock_loopback"),
+    "tipc": ("30, socket.SOCK_RDM, 0", "tipc"),
+    "rds": ("21, socket.SOCK_SEQPACKET, 0", "rds_tcp"),
+    "rxrpc": ("33, socket.SOCK_DGRAM, 2", "rxrpc"),
+    "l2tp": ("socket.AF_INET, socket.SOCK_DGRAM, IPPROTO_L2TP", "l2tp_ip"),
+    "pptp": ("24, socket.SOCK_RAW, 2", "pptp"),
+    "dccp": ("socket.AF_INET, 6, 33", "dccp_ipv4"),
+}
+
+
+def present(g):
+    """The families of the table that this kernel has."""
+    client = Client(g)
+    found = {}
+    for name, (arguments, module) in OTHERS.items():
+        g.run("modprobe", module)
+        if client.do(f"socket.socket({arguments}).close()") == "ok":
+            found[name] = arguments
+    if not {"vsock", "tipc", "rxrpc", "l2tp"} <= set(found):
+        g.skip(f"of the other families this kernel has only {sorted(found)}")
+    return found
+
+
+@scenario(timeout=240)
+def other_families_are_held_as_other(g):
+    """What isn't named is `other`: sockets of VSOCK, TIPC, RDS, RxRPC, L2TP, PPTP and DCCP (those that the kernel has) are
+    held when they are made. TIPC, RDS and RxRPC send by UDP or TCP sockets of the kernel's own, which are not held."""
+    families = present(g)
+    with Decider(watch(CREATE, uapi.PROTO_OTHER)) as decider:
+        each(g, decider, Client(g), {
+            name: (f"s = socket.socket({arguments})", Way(CREATE, uapi.PROTO_OTHER)) for name, arguments in families.items()})
+
+
+@scenario(timeout=120)
+def calls_of_other_families_are_held(g):
+    """connect(), bind(), listen() and addressed sends of `other` as well: VSOCK by its loopback, RxRPC, and L2TP with the
+    address that it shares with IPv4."""
+    families = present(g)
+    vsock = "s = socket.socket(40, socket.SOCK_STREAM); "
+    ways = {
+        "vsock connect": (vsock + "s.connect((1, 5500))", Way(CONNECT, uapi.PROTO_OTHER, allowed="ECONNRESET")),
+        "vsock bind": (vsock + "s.bind((1, 5500))", Way(BIND, uapi.PROTO_OTHER)),
+        "l2tp send": (f"s = socket.socket({families['l2tp']}); sendto(s, sockaddr(peer, 0) + bytes(16))",
+                      Way(SEND, uapi.PROTO_OTHER, (g.peer.address4, 0), packets=("115", None))),
+    }
+    operations = (CONNECT, BIND, LISTEN, SEND)
+    with Decider(*(watch(operation, uapi.PROTO_OTHER) for operation in operations)) as decider:
+        client = Client(g)
+        each(g, decider, client, ways, peer=g.peer.address4)
+
+
+@scenario(timeout=120)
+def unix_sockets_are_held_when_they_are_watched(g):
+    """connect() of streams, addressed datagrams, bind, listen and socketpair(); there is no address in the event."""
+    path = str(g.tmp / "socket")
+    new, stream = "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); ", "s = socket.socket(socket.AF_UNIX); "
+    ways = {
+        "connect": (stream + "s.connect(path)", Way(CONNECT, uapi.PROTO_UNIX)),
+        "datagram connect": (new + "s.connect(path + 'd')", Way(CONNECT, uapi.PROTO_UNIX)),
+        "sendto": (new + "s.sendto(b'x', path + 'd')", Way(SEND, uapi.PROTO_UNIX)),
+        "bind": (stream + "s.bind(chr(0) + 'snet')", Way(BIND, uapi.PROTO_UNIX)),
+    }
+    server = Client(g)
+    server.do("a = socket.socket(socket.AF_UNIX); a.bind(path); a.listen(); "
+              "b = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); b.bind(path + 'd')", path=path)
+    with Decider(*(watch(operation, uapi.PROTO_UNIX) for operation in (CONNECT, SEND, BIND))) as decider:
+        each(g, decider, Client(g), ways, path=path)
+
+
+@scenario(timeout=120)
+def smc_is_held_as_tcp(g):
+    """SMC makes its TCP connection from inside the kernel, past every hook: the call on the SMC socket is told as TCP, with
+    the address and, when it listens, with the port. AF_SMC, and IPPROTO_SMC where the kernel has it (6.11)."""
+    g.run("modprobe", "smc")
+    client = Client(g, user="alice")
+    kinds = {"AF_SMC": "AF_SMC, socket.SOCK_STREAM, 0", "AF_SMC over IPv6": "AF_SMC, socket.SOCK_STREAM, 1",
+             "IPPROTO_SMC": "socket.AF_INET, socket.SOCK_STREAM, IPPROTO_SMC"}
+    kinds = {name: kind for name, kind in kinds.items() if client.do(f"socket.socket({kind})") == "ok"}
+    if not kinds:
+        g.skip("this kernel has no SMC")
+    watched = watch(CONNECT, uapi.PROTO_TCP), watch(BIND, uapi.PROTO_TCP), watch(LISTEN, uapi.PROTO_TCP)
+    for name, kind in kinds.items():
+        address, local = (g.peer.address6, g.host6) if "6" in name else (g.peer.address4, g.host4)
+        with Decider(*watched) as decider:
+            each(g, decider, client, {name: (
+                f"s = socket.socket({kind}); connect(s, sockaddr(address, 7007))",
+                Way(CONNECT, uapi.PROTO_TCP, (address, 7007), packets=("tcp", 7007)))}, address=address)
+            bind = f"s = socket.socket({kind}); check(libc.bind(s.fileno(), sockaddr(local, 5510), 16 if '.' in local else 28))"
+            decided(g, decider, client, Way(BIND, uapi.PROTO_TCP, local=(local, 5510)), lambda: client.begin_do(
+                bind, local=local))
+            decided(g, decider, client, Way(LISTEN, uapi.PROTO_TCP, local=(local, 5510)), lambda: client.begin_do("s.listen()"))
+            client.do("s.close()")
