@@ -9,6 +9,7 @@
 
 #include <linux/kthread.h>
 
+#include "../audit.h"
 #include "../decider.h"
 #include "../message.h"
 #include "../subject.h"
@@ -28,6 +29,7 @@ struct caller {
 };
 
 static struct caller callers[MAX_CALLERS];
+static u32 flags_of_calls;
 static u8 processes[MAX_CALLERS];	/* their addresses stand for processes */
 
 static struct {
@@ -36,6 +38,8 @@ static struct {
 	int send_err;
 	int ticket_err;
 	atomic_t misses;
+	atomic_t audited;	/* and why the last was */
+	enum snet_cause cause;
 	atomic_t events;
 	u64 last_event;
 	struct pid *ticketed;
@@ -54,6 +58,13 @@ static bool fake_stalled(void)
 static void fake_missed(void)
 {
 	atomic_inc(&fake.misses);
+}
+
+static void fake_audit(const struct snet_object *object, enum snet_cause cause,
+		       enum snet_verdict verdict, const struct snet_ticket_hit *hit)
+{
+	WRITE_ONCE(fake.cause, cause);
+	atomic_inc(&fake.audited);
 }
 
 static int fake_send(const struct snet_request_view *view, u32 portid)
@@ -87,6 +98,7 @@ static bool fake_object_equal(const struct snet_object *a, const struct snet_obj
 
 static int fake_tickets_install(struct list_head *batch, const struct snet_identity *who);
 
+#define snet_audit		fake_audit
 #define snet_decider_portid	fake_portid
 #define snet_decider_stalled	fake_stalled
 #define snet_decider_missed	fake_missed
@@ -132,7 +144,8 @@ static struct caller *call(int process, u16 port)
 		caller++;
 	*caller = (struct caller) {
 		.process = (struct pid *)&processes[process],
-		.object = { .operation = SNET_OP_CONNECT, .remote = { .len = 4, .port = port } },
+		.object = { .operation = SNET_OP_CONNECT, .remote = { .len = 4, .port = port },
+			    .flags = flags_of_calls },
 	};
 	caller->task = kthread_create(caller_main, caller, "snet_caller");
 	if (!EXPECT(!IS_ERR(caller->task))) {
@@ -178,6 +191,7 @@ static void set_up(void)
 
 	memset(callers, 0, sizeof(callers));
 	memset(&fake, 0, sizeof(fake));
+	flags_of_calls = 0;
 	fake.portid = 1;
 	closed = false;
 	snet_policy.deadline_ms = FOREVER_MS;

@@ -22,6 +22,7 @@ static void verdict_ends_the_wait_once(void)
 		EXPECT_EQUAL(snet_request_defer(id, 1), -ENOENT);
 		EXPECT_EQUAL(result_of_call(caller), i ? -EACCES : 0);
 	}
+	EXPECT_EQUAL(atomic_read(&fake.audited), 0);
 	tear_down();
 }
 
@@ -77,6 +78,8 @@ static void past_a_bound_the_fallback_applies_at_once(void)
 	snet_policy.fallback[SNET_OP_CONNECT] = SNET_VERDICT_ALLOW;
 	EXPECT_EQUAL(result_of_call(call(2, 80)), 0);
 	EXPECT_EQUAL(snet_counter_sum(SNET_COUNT_FALLBACK_BOUNDS) - before, 3);
+	EXPECT_EQUAL(atomic_read(&fake.audited), 3);
+	EXPECT_EQUAL(fake.cause, SNET_CAUSE_BOUNDS);
 	EXPECT_EQUAL(snet_requests_count(), 3);
 	tear_down();
 }
@@ -116,17 +119,22 @@ static void defer_prolongs_and_shortens_one_request(void)
 	tear_down();
 }
 
-static void nonblocking_calls_have_a_deadline_of_their_own(void)
+static void who_blocks_others_has_a_deadline_that_defer_does_not_prolong(void)
 {
-	struct snet_object object = { .flags = SNET_CALL_NONBLOCK };
+	static const u32 urgent[] = { SNET_CALL_NONBLOCK, SNET_CALL_IO_URING, SNET_CALL_LOCKED };
+	struct caller *caller;
+	int i;
 
 	set_up();
-	snet_policy.nonblock_deadline_ms = 7;
-	EXPECT_EQUAL(deadline_ms_for(&object), 7);
-	object.flags = SNET_CALL_IO_URING;
-	EXPECT_EQUAL(deadline_ms_for(&object), 7);
-	object.flags = 0;
-	EXPECT_EQUAL(deadline_ms_for(&object), FOREVER_MS);
+	snet_policy.nonblock_deadline_ms = FOREVER_MS / 2;
+	for (i = 0; i < ARRAY_SIZE(urgent); i++) {
+		flags_of_calls = urgent[i];
+		caller = call_held(0, 80, 0);
+		EXPECT_EQUAL(snet_request_defer(fake.last_event, FOREVER_MS), -EINVAL);
+		EXPECT(!answered(caller));
+		EXPECT_EQUAL(snet_request_defer(fake.last_event, 1), 0);
+		EXPECT_EQUAL(result_of_call(caller), -EACCES);
+	}
 	tear_down();
 }
 
@@ -335,7 +343,7 @@ const struct snet_test snet_request_tests[] = {
 	SNET_TEST(past_a_bound_the_fallback_applies_at_once),
 	SNET_TEST(deadline_is_missed_once_by_all_who_share_it),
 	SNET_TEST(defer_prolongs_and_shortens_one_request),
-	SNET_TEST(nonblocking_calls_have_a_deadline_of_their_own),
+	SNET_TEST(who_blocks_others_has_a_deadline_that_defer_does_not_prolong),
 	SNET_TEST(nothing_is_held_without_a_decider),
 	SNET_TEST(full_socket_keeps_the_request_and_a_dead_one_ends_it),
 	SNET_TEST(end_of_the_decider_releases_all),

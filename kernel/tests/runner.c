@@ -9,14 +9,18 @@
 #include <linux/module.h>
 #include <linux/string.h>
 
+#include "../ticket.h"
 #include "runner.h"
 
 static const struct {
 	const char *name;
 	const struct snet_test *tests;
+	int (*init)(void);
+	void (*exit)(void);
 } suites[] = {
 	{ "scope", snet_scope_tests },
 	{ "request", snet_request_tests },
+	{ "ticket", snet_ticket_tests, snet_tickets_init, snet_tickets_exit },
 };
 
 static atomic_t failures;	/* of the running test; its threads may fail it as well */
@@ -54,12 +58,16 @@ static int __init runner_init(void)
 	int i, passed = 0, failed = 0;
 
 	for (i = 0; i < ARRAY_SIZE(suites); i++) {
+		if (suites[i].init && suites[i].init())
+			return -ENOMEM;
 		for (test = suites[i].tests; test->run; test++) {
 			if (passes(suites[i].name, test))
 				passed++;
 			else
 				failed++;
 		}
+		if (suites[i].exit)
+			suites[i].exit();
 	}
 	pr_notice("%d passed, %d failed\n", passed, failed);
 	return failed ? -EINVAL : 0;

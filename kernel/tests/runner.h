@@ -17,6 +17,7 @@ struct snet_test {
 /* A suite ends with an empty entry. */
 extern const struct snet_test snet_scope_tests[];
 extern const struct snet_test snet_request_tests[];
+extern const struct snet_test snet_ticket_tests[];
 
 #define SNET_TEST(function) { .name = #function, .run = function }
 

@@ -4,7 +4,7 @@
  */
 #include <linux/prandom.h>
 
-#include "../scope.c"
+#include "../scope.h"
 #include "runner.h"
 
 #define ROUNDS 20000
@@ -15,6 +15,12 @@ static const struct snet_scope everything = {
 	.remote_port_max = U16_MAX,
 	.local_port_max = U16_MAX,
 };
+
+static bool covers(struct snet_scope scope, const struct snet_object *object)
+{
+	snet_scope_seal(&scope);
+	return snet_scope_covers(&scope, object);
+}
 
 static struct snet_addr v4(u8 a, u8 b, u8 c, u8 d, u16 port)
 {
@@ -42,14 +48,14 @@ static void covers_the_named_operations_and_protocols_only(void)
 	struct snet_object object = connect_to(v4(10, 0, 0, 1, 80));
 	struct snet_scope scope = everything;
 
-	EXPECT(snet_scope_covers(&scope, &object));
+	EXPECT(covers(scope, &object));
 	scope.operations = BIT(SNET_OP_CONNECT);
-	EXPECT(snet_scope_covers(&scope, &object));
+	EXPECT(covers(scope, &object));
 	scope.operations = everything.operations & ~BIT(SNET_OP_CONNECT);
-	EXPECT(!snet_scope_covers(&scope, &object));
+	EXPECT(!covers(scope, &object));
 	scope = everything;
 	scope.protocols &= ~BIT(SNET_PROTO_TCP);
-	EXPECT(!snet_scope_covers(&scope, &object));
+	EXPECT(!covers(scope, &object));
 }
 
 static void covers_one_protocol_number_where_it_has_one(void)
@@ -57,11 +63,11 @@ static void covers_one_protocol_number_where_it_has_one(void)
 	struct snet_object object = connect_to(v4(10, 0, 0, 1, 80));
 	struct snet_scope scope = everything;
 
-	scope.has_number = true;
+	scope.conditions = SNET_SCOPE_NUMBER;
 	scope.number = IPPROTO_TCP;
-	EXPECT(snet_scope_covers(&scope, &object));
+	EXPECT(covers(scope, &object));
 	scope.number = 0;
-	EXPECT(!snet_scope_covers(&scope, &object));
+	EXPECT(!covers(scope, &object));
 }
 
 #define V4(...) { .len = 4, .port = 80, .bytes = { __VA_ARGS__ } }
@@ -97,7 +103,7 @@ static void prefix_of_one_family_ends_at_any_bit(void)
 
 		scope.remote = cases[i].net;
 		scope.remote_prefix = cases[i].prefix;
-		EXPECT_EQUAL(i * 2 + snet_scope_covers(&scope, &object),
+		EXPECT_EQUAL(i * 2 + covers(scope, &object),
 			     i * 2 + cases[i].covered);
 	}
 }
@@ -114,12 +120,12 @@ static void port_ranges_include_both_ends(void)
 
 		scope.remote_port_min = 1024;
 		scope.remote_port_max = 2000;
-		EXPECT_EQUAL(snet_scope_covers(&scope, &object), inside);
+		EXPECT_EQUAL(covers(scope, &object), inside);
 		scope = everything;
 		scope.local_port_min = 1024;
 		scope.local_port_max = 2000;
 		object.local.port = ports[i];
-		EXPECT_EQUAL(snet_scope_covers(&scope, &object), inside);
+		EXPECT_EQUAL(covers(scope, &object), inside);
 	}
 }
 
@@ -128,15 +134,15 @@ static void call_without_an_address_needs_a_scope_without_one(void)
 	struct snet_object object = connect_to((struct snet_addr) {});
 	struct snet_scope scope = everything;
 
-	EXPECT(snet_scope_covers(&scope, &object));
+	EXPECT(covers(scope, &object));
 	scope.remote = v4(0, 0, 0, 0, 0);
-	EXPECT(!snet_scope_covers(&scope, &object));
+	EXPECT(!covers(scope, &object));
 	scope = everything;
 	scope.remote_port_min = 1;
-	EXPECT(!snet_scope_covers(&scope, &object));
+	EXPECT(!covers(scope, &object));
 	scope = everything;
 	scope.remote_port_max = U16_MAX - 1;
-	EXPECT(!snet_scope_covers(&scope, &object));
+	EXPECT(!covers(scope, &object));
 }
 
 static void rank_compares_the_address_first_and_deny_wins_a_tie(void)
@@ -187,8 +193,8 @@ static void scope_narrow(struct rnd_state *chance, struct snet_scope *scope)
 		scope->operations &= ~operation;
 	if (scope->protocols != protocol && below(chance, 2))
 		scope->protocols &= ~protocol;
-	if (!scope->has_number && !below(chance, 4)) {
-		scope->has_number = true;
+	if (!(scope->conditions & SNET_SCOPE_NUMBER) && !below(chance, 4)) {
+		scope->conditions |= SNET_SCOPE_NUMBER;
 		scope->number = below(chance, 3);
 	}
 	if (below(chance, 2))
@@ -206,7 +212,7 @@ static void scope_narrow(struct rnd_state *chance, struct snet_scope *scope)
 static bool scope_same(const struct snet_scope *a, const struct snet_scope *b)
 {
 	return a->operations == b->operations && a->protocols == b->protocols &&
-	       a->has_number == b->has_number && a->remote.len == b->remote.len &&
+	       a->conditions == b->conditions && a->remote.len == b->remote.len &&
 	       a->remote_prefix == b->remote_prefix &&
 	       a->remote_port_min == b->remote_port_min &&
 	       a->remote_port_max == b->remote_port_max &&
@@ -243,6 +249,9 @@ static void part_of_a_scope_covers_less_and_ranks_higher(void)
 			narrow = everything;
 		wide = narrow;
 		scope_narrow(&chance, &narrow);
+		snet_scope_seal(&narrow);
+		EXPECT(snet_scope_rank(&narrow, SNET_VERDICT_DENY) <=
+		       snet_scope_rank_bound(&narrow));
 		if (scope_same(&wide, &narrow))
 			continue;
 		if (snet_scope_covers(&narrow, &object)) {

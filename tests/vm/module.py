@@ -30,20 +30,25 @@ def build(target: Target, kernel: Kernel, source: Path = SOURCE, sparse: bool = 
     if sparse and not target.sparse:
         print(f"{target.name}: built without sparse, which does not understand this kernel's headers", flush=True)
         sparse = False
+    salt = f"{kernel.release} {kernel.version} {source}"
     mirror = directory / "src"
-    digest = _synchronise(source, mirror, f"{kernel.release} {kernel.version} {source}")
+    digest = _synchronise(source, mirror, salt)
     stamp = directory / "stamp"
     if not sparse and stamp.exists() and stamp.read_text() == digest:
         return _built(directory)
     stamp.unlink(missing_ok=True)
     for module in _built(directory):
         module.unlink()
+    parts = [mirror]
+    if (source / "tests" / "Kbuild").is_file():
+        # They have files in common with the module, which would be compiled anew for each of the two.
+        _synchronise(source, directory / "src-tests", salt)
+        parts.append(directory / "src-tests" / "tests")
     log = ""
-    for part in (mirror, mirror / "tests"):
-        if (part / "Makefile").is_file() or (part / "Kbuild").is_file():
-            log += _make(target, kernel, part, ["C=2"] if sparse else [])
-            for module in part.glob("*.ko"):
-                shutil.copy2(module, directory)
+    for part in parts:
+        log += _make(target, kernel, part, ["C=2"] if sparse else []).replace(f"{directory}/src-tests/", f"{mirror}/")
+        for module in part.glob("*.ko"):
+            shutil.copy2(module, directory)
     (directory / "make.log").write_text(log)
     if sparse:
         _refuse_warnings(target, log, mirror)

@@ -6,7 +6,7 @@ import re
 from leaks import KernelLog
 from scenario import scenario
 
-SUITES = ("scope", "request")
+SUITES = ("scope", "request", "ticket")
 
 
 @scenario(module=False, timeout=120)
