@@ -20,18 +20,24 @@
 #include "attach.h"
 #include "compat.h"
 
-/*
- * A replacement that wraps its function calls it, which passes here again: the call from this
- * module is let through. Kernel threads act for nobody, and may wait in what they call for as
- * long as they live: they don't enter this module.
- */
 static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 			     struct ftrace_regs *fregs)
 {
 	struct snet_attachment *attachment = container_of(ops, struct snet_attachment, ops);
 
-	if (!within_module(parent_ip, THIS_MODULE) && !(current->flags & PF_KTHREAD))
-		compat_set_instruction_pointer(fregs, (unsigned long)attachment->replacement);
+	compat_set_instruction_pointer(fregs, (unsigned long)attachment->replacement);
+}
+
+/*
+ * A replacement that wraps its function calls it, which passes here again: the call from this
+ * module is let through. Kernel threads act for nobody, and may wait in what they call for as
+ * long as they live: they don't enter this module.
+ */
+static void notrace redirect_others(unsigned long ip, unsigned long parent_ip,
+				    struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	if (!compat_is_own_code(parent_ip) && !(current->flags & PF_KTHREAD))
+		redirect(ip, parent_ip, ops, fregs);
 }
 
 /**
@@ -39,19 +45,21 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
  * @attachment: lives until snet_detach()
  * @function: name of a traceable function
  * @replacement: of the same type
+ * @wraps: the replacement calls the function
  *
  * May sleep. Returns 0; -EBUSY when somebody else (a livepatch, another module) has replaced
  * the function, or ftrace is switched off; -EINVAL when the kernel has no such function, or
  * can't trace it.
  */
-int snet_attach(struct snet_attachment *attachment, const char *function, void *replacement)
+int snet_attach(struct snet_attachment *attachment, const char *function, void *replacement,
+		bool wraps)
 {
 	struct ftrace_ops *ops = &attachment->ops;
 	char name[64];
 	int err;
 
 	memset(ops, 0, sizeof(*ops));
-	ops->func = redirect;
+	ops->func = wraps ? redirect_others : redirect;
 	/* Without PERMANENT the sysctl kernel.ftrace_enabled=0 would detach silently. */
 	ops->flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_PERMANENT;
 	if (!IS_ENABLED(CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS))
@@ -144,7 +152,7 @@ static int stubs_are_called(bool *called)
 	struct socket *sock;
 	int err;
 
-	err = snet_attach(&attachment, "bpf_lsm_socket_create", self_test_replacement);
+	err = snet_attach(&attachment, "bpf_lsm_socket_create", self_test_replacement, false);
 	if (err)
 		return err;
 	err = sock_create_kern(&init_net, AF_INET, SOCK_DGRAM, IPPROTO_UDP, &sock);

@@ -20,7 +20,8 @@ struct snet_attachment {
 	bool attached;
 };
 
-int snet_attach(struct snet_attachment *attachment, const char *function, void *replacement);
+int snet_attach(struct snet_attachment *attachment, const char *function, void *replacement,
+		bool wraps);
 const char *snet_attach_why(int err);
 void snet_detach(struct snet_attachment *attachment);
 int snet_attach_address(const char *function, void **address);

@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/ftrace.h>
 #include <linux/mm_types.h>
+#include <linux/module.h>
 #include <linux/ns_common.h>
 #include <linux/proc_ns.h>
 #include <linux/sched.h>
@@ -22,6 +23,16 @@ static __always_inline void compat_set_instruction_pointer(struct ftrace_regs *f
 	ftrace_regs_set_instruction_pointer(fregs, ip);
 #else
 	ftrace_instruction_pointer_set(fregs, ip);
+#endif
+}
+
+/* Is that an address in the code of this module? */
+static __always_inline bool compat_is_own_code(unsigned long address)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+	return within_module_mem_type(address, THIS_MODULE, MOD_TEXT);
+#else
+	return within_module_core(address, THIS_MODULE);
 #endif
 }
 

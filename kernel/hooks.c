@@ -38,10 +38,11 @@ static bool uses_stub(const struct snet_hook *hook)
 
 static int hook_attach(struct snet_hook *hook)
 {
-	const char *function = uses_stub(hook) ? hook->stub : hook->function;
+	bool wraps = !uses_stub(hook);
+	const char *function = wraps ? hook->function : hook->stub;
 	int err;
 
-	err = snet_attach(&hook->attachment, function, uses_stub(hook) ? hook->hook : hook->wrap);
+	err = snet_attach(&hook->attachment, function, wraps ? hook->wrap : hook->hook, wraps);
 	if (err)
 		pr_err("can't attach to %s: %d (%s)\n", function, err, snet_attach_why(err));
 	return err;
