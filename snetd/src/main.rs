@@ -18,6 +18,7 @@ mod resolve;
 mod service;
 mod start;
 mod store;
+mod supervisors;
 mod tickets;
 mod watchers;
 

@@ -9,6 +9,7 @@ mod description;
 mod messages;
 mod records;
 mod supervision;
+mod user_paths;
 
 pub use messages::{Call, ErrorReply, Reply};
 pub use records::{
@@ -16,6 +17,7 @@ pub use records::{
     StatusReply, SupervisedStatus, TicketRecord,
 };
 pub use supervision::{Ask, Said, Terms, Told};
+pub use user_paths::UserPaths;
 
 /// Name of the interface.
 pub const INTERFACE: &str = "io.snet.Control";

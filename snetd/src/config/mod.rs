@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use libsnet::control::UserPaths;
 use libsnet::types::{Fallbacks, Limits, Operation, Protocols, Settings, Verdict, WatchSet};
 use serde::Deserialize;
 
@@ -128,12 +129,26 @@ impl Config {
         Self::parse(&text, file)
     }
 
+    /// Makes it the configuration of a user's own daemon, whose places aren't to be chosen:
+    /// snet-tool has to find them.
+    pub(crate) fn belong_to_user(&mut self, paths: &UserPaths) -> Result<()> {
+        self.database = AbsolutePath::new(&paths.database)?;
+        self.control.socket = AbsolutePath::new(&paths.socket)?;
+        self.control.group = String::new();
+        self.kernel = KernelUse::Off;
+        Ok(())
+    }
+
     fn parse(text: &str, file: &Path) -> Result<Self> {
         let config: Self = toml::from_str(text).map_err(|error| {
             let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
             anyhow!("{}:{line}:{column}: {}", file.display(), error.message())
         })?;
         for operation in [Operation::Accept, Operation::Recv] {
+            // Supervisors see who is accepted.
+            if operation == Operation::Accept && config.kernel == KernelUse::Off {
+                continue;
+            }
             if config.watch.get(&operation).is_some_and(|protocols| !protocols.is_empty()) {
                 bail!(
                     "{}: [watch] {operation}: the kernel module has no hook for it yet; remove it",
