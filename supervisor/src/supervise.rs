@@ -91,6 +91,9 @@ fn begin(
     sys::adopt_orphans()?;
     let front_pid = nix::unistd::getppid();
     let Started { pid, listener, result } = command.start()?;
+    // One of its own: snetd knows a supervisor by the process that connects.
+    drop(connection);
+    let connection = Connection::open(&socket)?;
     let daemon = Daemon::new(&connection, socket, revive)?;
     let _ = setsid();
     // Holds nothing that somebody else may wait for the end of.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use libsnet::control::{DaemonStatus, KernelStatus};
+use libsnet::control::{DaemonStatus, KernelStatus, SupervisedStatus};
 use libsnet::types::Stats;
 
 use super::Session;
@@ -30,12 +30,30 @@ pub(crate) fn run(_: Arguments, session: &Session) -> anyhow::Result<Exit> {
     tell_daemon(&status.daemon, out)?;
     match &status.kernel {
         Some(kernel) => tell_kernel(kernel, &status.daemon, out)?,
+        None if status.supervised.supervisors > 0 => {
+            let text = "no module: only programs under `snet-tool run` are mediated";
+            field(out, "kernel", Span::plain(text))?;
+        }
         None => {
             let text = "the module isn't loaded, or snetd isn't its decider: nothing is mediated";
             field(out, "kernel", Span::new(text, Style::Bad))?;
         }
     }
+    tell_supervised(&status.supervised, out)?;
     Ok(Exit::Success)
+}
+
+fn tell_supervised(supervised: &SupervisedStatus, out: &Output) -> Result<(), OutputError> {
+    if *supervised == SupervisedStatus::default() {
+        return Ok(());
+    }
+    let SupervisedStatus { supervisors, calls, ticket_allowed, ticket_denied, tickets } =
+        supervised;
+    let text = format!(
+        "{supervisors} under `snet-tool run`; {calls} calls, of which tickets allowed \
+         {ticket_allowed} and denied {ticket_denied}; {tickets} tickets now"
+    );
+    field(out, "programs", Span::plain(text))
 }
 
 fn field(out: &Output, name: &str, value: Span) -> Result<(), OutputError> {
