@@ -75,6 +75,8 @@ pub(crate) fn main(assignment: Assignment) -> ! {
 struct Supervisor {
     calls: Arc<Calls>,
     command: Pid,
+    /// The command has, though processes that it started may go on.
+    ended: bool,
     /// Until it is known that the command runs.
     result: Option<File>,
     ends: SignalFd,
@@ -120,7 +122,7 @@ fn begin(
         add_worker(&calls, &ready).context("can't make a thread")?;
     }
     let command = Pid::from_raw(pid as i32);
-    Ok(Supervisor { calls, command, result: Some(result), ends, front_pid })
+    Ok(Supervisor { calls, command, ended: false, result: Some(result), ends, front_pid })
 }
 
 fn own_network() -> Result<u64> {
@@ -214,8 +216,8 @@ impl Supervisor {
             }
             self.reap(front.as_ref());
             front = front.filter(|front| self.obey(front));
-            if is_over(self.calls.listener.as_fd()) {
-                self.reap(front.as_ref());
+            // The filter may be gone before the command can be waited for.
+            if self.ended && is_over(self.calls.listener.as_fd()) {
                 return;
             }
         }
@@ -228,12 +230,16 @@ impl Supervisor {
         known: &HashMap<u32, Arc<Process>>,
     ) -> Vec<Arc<Process>> {
         let processes: Vec<&Arc<Process>> = known.values().collect();
-        let listener = PollFd::new(self.calls.listener.as_fd(), PollFlags::empty());
-        let mut states = vec![listener, PollFd::new(self.ends.as_fd(), PollFlags::POLLIN)];
+        let mut states = vec![PollFd::new(self.ends.as_fd(), PollFlags::POLLIN)];
+        if self.ended {
+            // Says for ever that it is over once it is.
+            states.push(PollFd::new(self.calls.listener.as_fd(), PollFlags::empty()));
+        }
+        let first = states.len();
         states.extend(processes.iter().map(|one| PollFd::new(one.pidfd(), PollFlags::POLLIN)));
         states.extend(front.map(|front| PollFd::new(front.as_fd(), PollFlags::POLLIN)));
         let _ = poll(&mut states, PollTimeout::from(LOOK_MILLISECONDS));
-        let of_processes = states.iter().skip(2);
+        let of_processes = states.iter().skip(first);
         let ended =
             processes.iter().zip(of_processes).filter(|(_, state)| state.any() == Some(true));
         ended.map(|(process, _)| Arc::clone(process)).collect()
@@ -264,6 +270,7 @@ impl Supervisor {
             }
             _ => return,
         };
+        self.ended |= news != News::Stopped;
         if let Some(front) = front {
             front.tell(&news);
         }
