@@ -9,12 +9,15 @@
 //!   With both, a decider of your own takes ten lines: `examples/decide.rs`.
 //! * [`policy`] decides events from rules. It is pure: no clock, no socket, no file.
 //!
+//! * [`ticket_table`] says which tickets count and which of them decides. Pure as well.
+//!
 //! [`control`] is the vocabulary of snetd's control socket.
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod control;
 pub mod policy;
+pub mod ticket_table;
 pub mod types;
 #[rustfmt::skip]
 pub mod uapi;

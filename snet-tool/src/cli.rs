@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use libsnet::control::DEFAULT_SOCKET;
 use libsnet::types::Verdict;
 
 use crate::commands::{
-    Session, add_rule, completions, log, man, rules, status, test, tickets, watch,
+    Session, add_rule, completions, log, man, rules, run, status, test, tickets, watch,
 };
 use crate::exit::{self, Exit};
 use crate::output::{Color, Output};
@@ -52,12 +51,15 @@ struct Options {
         help_heading = "Global options"
     )]
     color: Color,
-    /// The control socket of snetd
+    /// The control socket of snetd [default: /run/snet/snetd.sock, or else this user's own]
     #[arg(
-        long, global = true, value_name = "PATH", env = "SNET_SOCKET",
-        default_value = DEFAULT_SOCKET, help_heading = "Global options"
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "SNET_SOCKET",
+        help_heading = "Global options"
     )]
-    socket: PathBuf,
+    socket: Option<PathBuf>,
     /// How long to wait for an answer
     #[arg(
         long, global = true, value_name = "SECONDS", default_value = "10",
@@ -82,6 +84,8 @@ enum Command {
     Log(log::Arguments),
     /// Decisions as they are made
     Watch(watch::Arguments),
+    /// Run a program under the firewall, without the kernel module
+    Run(run::Arguments),
     /// Is the firewall at work?
     Status(status::Arguments),
     /// Write the completions of a shell to stdout
@@ -103,6 +107,7 @@ impl Cli {
             Command::Tickets(arguments) => tickets::run(arguments, &session),
             Command::Log(arguments) => log::run(arguments, &session),
             Command::Watch(arguments) => watch::run(arguments, &session),
+            Command::Run(arguments) => run::run(arguments, &session),
             Command::Status(arguments) => status::run(arguments, &session),
             Command::Completions(arguments) => completions::run(arguments, &session),
             Command::Man(arguments) => man::run(arguments, &session),

@@ -43,7 +43,8 @@ Exit codes:
   3  test: the call would be denied
   4  snetd isn't reachable
   5  permission denied
-  6  status: snetd answers, but nothing is mediated";
+  6  status: snetd answers, but nothing is mediated
+  run: that of the command, or 125 to 127 when it did not run";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -99,7 +100,8 @@ fn client_code(error: &ClientError) -> Exit {
         | ClientError::Connect { .. }
         | ClientError::Timeout { .. }
         | ClientError::Closed(_)
-        | ClientError::Broken { .. } => Exit::Unreachable,
+        | ClientError::Broken { .. }
+        | ClientError::OwnDaemon(_) => Exit::Unreachable,
         ClientError::OutputClosed => Exit::Success,
         ClientError::Forbidden(_) => Exit::PermissionDenied,
         ClientError::Daemon(ErrorReply::PermissionDenied { .. }) => Exit::PermissionDenied,

@@ -8,6 +8,7 @@ mod commands;
 mod exit;
 mod output;
 mod program;
+mod user_daemon;
 mod words;
 
 use std::process::ExitCode;

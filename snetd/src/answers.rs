@@ -3,6 +3,7 @@
 //!
 //! Owns no state of its own. Must not know the wire: that is `control`'s.
 
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use libsnet::client::Client;
@@ -49,7 +50,7 @@ impl Controller for Answers {
             Call::EnableRule { id, enabled } => self.change(Change::Enable(id, enabled)).await,
             Call::Test { program, uid, object } => self.test(program, uid, object).await,
             Call::ListTickets {} => self.list_tickets().await,
-            Call::RevokeTickets { id, tgid } => revoke_tickets(id, tgid).await,
+            Call::RevokeTickets { id, tgid } => self.revoke_tickets(id, tgid).await,
             Call::Log { limit, before, verdict } => {
                 self.log(LogQuery { limit: limit.min(LOG_LIMIT), before, verdict }).await
             }
@@ -59,6 +60,10 @@ impl Controller for Answers {
 
     fn watch(&self) -> Decisions {
         self.watchers.watch()
+    }
+
+    async fn supervise(&self, stream: UnixStream) -> std::io::Result<()> {
+        self.decider.supervise(stream).await.map_err(std::io::Error::other)
     }
 }
 
@@ -75,7 +80,10 @@ impl Answers {
             journal_dropped: self.counters.dropped(),
             problem: self.problems.all(),
         };
-        Ok(Reply::Status(Box::new(StatusReply { daemon, kernel: self.kernel_status().await })))
+        let supervised = self.decider.supervised_status().await;
+        let supervised = supervised.map_err(|error| failed(&error, "asking the decider failed"))?;
+        let kernel = self.kernel_status().await;
+        Ok(Reply::Status(Box::new(StatusReply { daemon, kernel, supervised })))
     }
 
     async fn kernel_status(&self) -> Option<KernelStatus> {
@@ -170,15 +178,15 @@ impl Answers {
         let entries = entries.map_err(|error| failed(&error, "reading the journal failed"))?;
         Ok(Reply::Journal { entries })
     }
-}
 
-async fn revoke_tickets(id: Option<TicketId>, tgid: Option<u32>) -> Answer {
-    let revoked = tickets::revoke(id, tgid).await;
-    match (revoked.map_err(|error| failed(&error, "revoking tickets failed"))?, id) {
-        (Some(revoked), _) => Ok(Reply::Revoked { revoked }),
-        (None, id) => {
-            let id = id.map_or(0, |id| id.0);
-            Err(ErrorReply::NotFound { kind: "ticket".to_owned(), id })
+    async fn revoke_tickets(&self, id: Option<TicketId>, tgid: Option<u32>) -> Answer {
+        let revoked = tickets::revoke(&self.decider, id, tgid).await;
+        match (revoked.map_err(|error| failed(&error, "revoking tickets failed"))?, id) {
+            (Some(revoked), _) => Ok(Reply::Revoked { revoked }),
+            (None, id) => {
+                let id = id.map_or(0, |id| id.0);
+                Err(ErrorReply::NotFound { kind: "ticket".to_owned(), id })
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
+use libsnet::control::UserPaths;
 
 use crate::config::{Config, DEFAULT_FILE, KernelUse};
 
@@ -24,20 +25,36 @@ pub(crate) struct Args {
     /// Never talk to the kernel module, as with `kernel = "off"`
     #[arg(long)]
     no_kernel: bool,
+    /// Be the daemon of this user alone, for programs that `snet-tool run` supervises:
+    /// database, socket and configuration under the XDG directories, no kernel module
+    #[arg(long, conflicts_with = "no_kernel")]
+    pub(crate) user: bool,
 }
 
 impl Args {
     /// Where the configuration is.
-    pub(crate) fn file(&self) -> &Path {
-        self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    pub(crate) fn file(&self) -> Result<PathBuf> {
+        match &self.config {
+            Some(file) => Ok(file.clone()),
+            None if self.user => Ok(user_paths()?.config),
+            None => Ok(PathBuf::from(DEFAULT_FILE)),
+        }
     }
 
     /// The configuration as it is in the file now.
     pub(crate) fn configuration(&self) -> Result<Config> {
-        let mut config = Config::load(self.file(), self.config.is_some())?;
+        let mut config = Config::load(&self.file()?, self.config.is_some())?;
+        if self.user {
+            config.belong_to_user(&user_paths()?)?;
+        }
         if self.no_kernel {
             config.kernel = KernelUse::Off;
         }
         Ok(config)
     }
+}
+
+fn user_paths() -> Result<UserPaths> {
+    UserPaths::new(|name| std::env::var_os(name))
+        .context("this user has no home directory: set HOME to an absolute path")
 }

@@ -29,6 +29,7 @@ use crate::policy_control::PolicyControl;
 use crate::problems::{Part, Problems};
 use crate::service::{self, Signals, Wish};
 use crate::store::Store;
+use crate::supervisors::Supervisors;
 
 /// Events that may wait for a look at their program.
 const STALE: usize = 1024;
@@ -59,7 +60,8 @@ fn plan(config: &Config) -> Arc<Plan> {
 impl Daemon {
     /// Starts every part. When this returns, the daemon decides.
     pub(crate) async fn start(args: Args, config: Config, log_level: LogLevel) -> Result<Self> {
-        let listener = Arc::new(listen(&config)?);
+        let supervisors = Supervisors::default();
+        let listener = Arc::new(listen(&config, supervisors.clone())?);
         let store = Store::open(config.database.as_path()).await?;
         let first = compile(&store, &config).await?;
         let problems = Arc::new(Problems::default());
@@ -73,6 +75,7 @@ impl Daemon {
             reports: reports.clone(),
             stale,
             counters: Arc::clone(&journal.counters),
+            supervisors,
         })?;
         first_contact(&decider, &config).await?;
         let policy =
@@ -220,11 +223,12 @@ async fn compile(store: &Store, config: &Config) -> Result<Compiled> {
     compiled.await.context("a worker thread failed")
 }
 
-fn listen(config: &Config) -> Result<Listener> {
+fn listen(config: &Config, supervisors: Supervisors) -> Result<Listener> {
     let control = &config.control;
     let bounds =
         Bounds { total: control.connections.size(), per_user: control.connections_per_user.size() };
-    Listener::bind(control.socket.as_path(), Access::of_group(&control.group), bounds)
+    let access = Access::of_group(&control.group).knowing(supervisors);
+    Listener::bind(control.socket.as_path(), access, bounds)
 }
 
 /// Waits until the kernel has answered for the first time, and says whether the daemon may

@@ -19,6 +19,7 @@ mod resolve;
 mod service;
 mod start;
 mod store;
+mod supervisors;
 mod tickets;
 mod watched;
 mod watchers;

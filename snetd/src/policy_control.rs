@@ -15,7 +15,7 @@ use libsnet::types::RuleId;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::compiled::{Compiled, Inputs};
-use crate::decider::{Decider, LinkState};
+use crate::decider::Decider;
 use crate::problems::{Part, Problems};
 use crate::store::{Change, Store};
 use crate::{resolve, tickets, watched};
@@ -159,10 +159,6 @@ impl PolicyControl {
         let policy = Arc::clone(&current.policy);
         // Events whose program must be looked at needn't wait for the tickets.
         drop(current);
-        if !matches!(*self.decider.state().borrow(), LinkState::Registered(_)) {
-            // There are none, or they are somebody else's until this daemon registers.
-            return Ok((0, None));
-        }
         match tickets::revoke_all_but(policy, &self.decider).await {
             Ok(revoked) => {
                 self.problems.clear(Part::Tickets);

@@ -46,6 +46,15 @@ pub(crate) fn prepare(config: &Config) -> Result<()> {
     }
 }
 
+/// Prepares the daemon of one user. It holds nobody but who asks for it, so that its memory
+/// needn't be locked.
+pub(crate) fn prepare_for_user() {
+    umask(Mode::from_bits_truncate(0o077));
+    if let Err(error) = drop_capabilities() {
+        tracing::warn!("the capabilities that aren't needed are kept: {error}");
+    }
+}
+
 /// Threads made later inherit what is left.
 fn drop_capabilities() -> Result<(), caps::errors::CapsError> {
     let needed: CapsHashSet = NEEDED.into_iter().collect();

@@ -33,11 +33,15 @@ pub(crate) fn main() -> ExitCode {
 fn begin(args: Args) -> Result<()> {
     let config = args.configuration()?;
     if args.check_config {
-        let _ = writeln!(std::io::stdout(), "{}: no errors", args.file().display());
+        let _ = writeln!(std::io::stdout(), "{}: no errors", args.file()?.display());
         return Ok(());
     }
     let log_level = logging::begin(config.log_level);
-    privileges::prepare(&config)?;
+    if args.user {
+        privileges::prepare_for_user();
+    } else {
+        privileges::prepare(&config)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tickets in the kernel: whose they are, and which of them outlive a policy.
+//! Tickets, in the kernel and of supervised programs: whose they are, and which of them outlive
+//! a policy.
 //!
-//! Owns the comparison of what the kernel keeps with the policy in force. Must not change
+//! Owns the comparison of what is kept with the policy in force. Must not change
 //! the policy; `policy_control` says when it has changed.
 
 use std::fs;
@@ -16,7 +17,7 @@ use libsnet::policy::{Freshness, Policy};
 use libsnet::types::{Exe, KeptTicket, Subject, TicketId};
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::decider::Decider;
+use crate::decider::{Decider, LinkState};
 
 /// What became of the tickets that a policy doesn't stand by.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,30 +30,51 @@ pub(crate) struct Revoked {
 
 /// Revokes every ticket that the policy, whose programs were just looked at, would not issue.
 pub(crate) async fn revoke_all_but(policy: Arc<Policy>, decider: &Decider) -> Result<Revoked> {
+    // Those that the decider keeps itself first: that can't fail.
+    let supervised = decider.supervised_tickets().await?;
+    let others = others(supervised, Arc::clone(&policy), decider).await?;
+    let own = decider.revoke_supervised(others).await?;
+    if !is_registered(decider) {
+        // The kernel has none, or they are somebody else's until this daemon registers.
+        return Ok(Revoked { count: own, all: false });
+    }
     let client = Client::connect().await?;
     match revoke_others(&client, policy, decider).await {
-        Ok(count) => Ok(Revoked { count, all: false }),
+        Ok(count) => Ok(Revoked { count: own + count, all: false }),
         // Too many is safe, too few is not.
         Err(error) => {
             tracing::warn!("sorting the tickets failed ({error:#}): all of them are revoked");
             let count = client.stats().await.map_or(0, |stats| stats.tickets.into());
             client.flush_tickets().await.context("revoking all tickets failed as well")?;
-            Ok(Revoked { count, all: true })
+            Ok(Revoked { count: own + count, all: true })
         }
     }
 }
 
+fn is_registered(decider: &Decider) -> bool {
+    matches!(*decider.state().borrow(), LinkState::Registered(_))
+}
+
 async fn revoke_others(client: &Client, policy: Arc<Policy>, decider: &Decider) -> Result<u64> {
-    let kept = with_subjects(client.tickets().await?, decider).await?;
+    delete(client, others(client.tickets().await?, policy, decider).await?).await
+}
+
+/// Those of the tickets that the policy would not issue.
+async fn others(
+    kept: Vec<KeptTicket>,
+    policy: Arc<Policy>,
+    decider: &Decider,
+) -> Result<Vec<TicketId>> {
+    let kept = with_subjects(kept, decider).await?;
     let sorted = tokio::task::spawn_blocking(move || {
         let stands = |(ticket, subject): &(KeptTicket, Option<Arc<Subject>>)| {
             let subject = subject.as_deref();
             subject.is_some_and(|who| policy.still_issues(who, ticket, Freshness::Fresh))
         };
         let others = kept.into_iter().filter(|ticket| !stands(ticket));
-        others.map(|(kept, _)| kept.ticket.id).collect::<Vec<TicketId>>()
+        others.map(|(kept, _)| kept.ticket.id).collect()
     });
-    delete(client, sorted.await?).await
+    Ok(sorted.await?)
 }
 
 /// Each ticket with the subject that it was issued to: as the decider remembers it, or else
@@ -89,25 +111,50 @@ async fn delete(client: &Client, tickets: Vec<TicketId>) -> Result<u64> {
 
 /// Revokes the tickets with this number and of this process, as far as either is given.
 /// Gives nothing when there was no ticket with the number.
-pub(crate) async fn revoke(id: Option<TicketId>, tgid: Option<u32>) -> Result<Option<u64>> {
-    let client = Client::connect().await?;
-    let kept = client.tickets().await?;
-    let meant = kept.iter().filter(|kept| {
+pub(crate) async fn revoke(
+    decider: &Decider,
+    id: Option<TicketId>,
+    tgid: Option<u32>,
+) -> Result<Option<u64>> {
+    let meant = |kept: &KeptTicket| {
         id.is_none_or(|id| kept.ticket.id == id)
             && tgid.is_none_or(|tgid| kept.process.tgid == tgid)
-    });
-    let meant: Vec<TicketId> = meant.map(|kept| kept.ticket.id).collect();
-    if id.is_none() && tgid.is_none() {
-        client.flush_tickets().await?;
-        return Ok(Some(meant.len() as u64));
+    };
+    let meant = |kept: Vec<KeptTicket>| -> Vec<TicketId> {
+        kept.iter().filter(|kept| meant(kept)).map(|kept| kept.ticket.id).collect()
+    };
+    let supervised = meant(decider.supervised_tickets().await?);
+    let mut revoked = decider.revoke_supervised(supervised).await?;
+    if let Some(client) = kernel(decider, revoked > 0).await? {
+        let meant = meant(client.tickets().await?);
+        if id.is_none() && tgid.is_none() {
+            client.flush_tickets().await?;
+            revoked += meant.len() as u64;
+        } else {
+            revoked += delete(&client, meant).await?;
+        }
     }
-    let revoked = delete(&client, meant).await?;
     Ok((id.is_none() || revoked > 0).then_some(revoked))
+}
+
+/// The kernel module, unless this daemon has nothing to do with it. When there is something to
+/// say without it, its absence is no error.
+async fn kernel(decider: &Decider, dispensable: bool) -> Result<Option<Client>> {
+    if *decider.state().borrow() == LinkState::Off {
+        return Ok(None);
+    }
+    match Client::connect().await {
+        Err(Error::NotLoaded { .. }) if dispensable => Ok(None),
+        connected => Ok(Some(connected?)),
+    }
 }
 
 /// All tickets, for people.
 pub(crate) async fn list(decider: &Decider) -> Result<Vec<TicketRecord>> {
-    let kept = Client::connect().await?.tickets().await?;
+    let mut kept = decider.supervised_tickets().await?;
+    if let Some(client) = kernel(decider, !kept.is_empty()).await? {
+        kept.extend(client.tickets().await?);
+    }
     let kept = with_subjects(kept, decider).await?;
     Ok(kept.into_iter().map(|(kept, subject)| record(kept, subject.as_deref())).collect())
 }

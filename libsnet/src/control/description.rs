@@ -185,6 +185,18 @@ fn status() -> StatusReply {
             problem: Some("disk full".into()),
         },
         kernel: Some(KernelStatus { abi_version: 1, stats }),
+        supervised: SupervisedStatus::default(),
+    }
+}
+
+fn terms() -> Terms {
+    let all = Operation::ALL.iter().copied();
+    Terms {
+        kernel: false,
+        watch: all.clone().map(|operation| (operation, Protocol::Tcp.into())).collect(),
+        fallbacks: all.map(|operation| (operation, Verdict::Deny)).collect(),
+        deadline: 1,
+        nonblock_deadline: 1,
     }
 }
 
@@ -218,6 +230,7 @@ fn conversations() -> Vec<(Call, Reply)> {
             Call::Log { limit: 1, before: Some(1), verdict: Some(Verdict::Deny) },
             Reply::Journal { entries: vec![entry()] },
         ),
+        (Call::Supervise {}, Reply::Supervising { terms: Box::new(terms()) }),
         (Call::Watch {}, Reply::Decided { decided: Box::new(entry()), missed: 0 }),
     ]
 }
@@ -258,7 +271,8 @@ fn every_call_is_described() {
         | Call::ListTickets {}
         | Call::RevokeTickets { .. }
         | Call::Log { .. }
-        | Call::Watch {} => 1,
+        | Call::Watch {}
+        | Call::Supervise {} => 1,
     };
     assert_eq!(conversations().iter().map(|(call, _)| named(call)).sum::<usize>(), methods);
 }

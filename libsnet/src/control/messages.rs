@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::records::{Explanation, JournalEntry, RuleRecord, StatusReply, TicketRecord};
+use super::supervision::Terms;
 use crate::policy::{Program, RuleSpec};
 use crate::types::{Object, RuleId, TicketId};
 
@@ -82,6 +83,10 @@ pub enum Call {
     /// Decisions as they are made: a stream of [`Reply::Decided`] (`more`).
     #[serde(rename = "io.snet.Control.Watch")]
     Watch {},
+    /// Answered by [`Reply::Supervising`], behind which the connection speaks
+    /// [`super::Told`] and [`super::Said`] (`upgrade`).
+    #[serde(rename = "io.snet.Control.Supervise")]
+    Supervise {},
 }
 
 /// The parameters of a reply, told apart by the call that they answer.
@@ -137,6 +142,11 @@ pub enum Reply {
         decided: Box<JournalEntry>,
         /// Decisions left out just before this one because the reader was too slow.
         missed: u64,
+    },
+    /// To `Supervise`.
+    Supervising {
+        /// The terms.
+        terms: Box<Terms>,
     },
     /// To `Status`.
     Status(Box<StatusReply>),

@@ -8,12 +8,16 @@
 mod description;
 mod messages;
 mod records;
+mod supervision;
+mod user_paths;
 
 pub use messages::{Call, ErrorReply, Reply};
 pub use records::{
     DaemonStatus, Decision, Explanation, JournalEntry, KernelStatus, RuleRecord, Source,
-    StatusReply, TicketRecord,
+    StatusReply, SupervisedStatus, TicketRecord,
 };
+pub use supervision::{Ask, Said, Terms, Told};
+pub use user_paths::UserPaths;
 
 /// Name of the interface.
 pub const INTERFACE: &str = "io.snet.Control";

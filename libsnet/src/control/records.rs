@@ -161,6 +161,22 @@ pub struct KernelStatus {
     pub stats: Stats,
 }
 
+/// What goes on under supervisors (`snet-tool run`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SupervisedStatus {
+    /// Supervisors that are connected.
+    pub supervisors: u64,
+    /// Calls that they asked about.
+    pub calls: u64,
+    /// Those that a ticket allowed.
+    pub ticket_allowed: u64,
+    /// Those that a ticket denied.
+    pub ticket_denied: u64,
+    /// Tickets now.
+    pub tickets: u64,
+}
+
 /// Status of the daemon and, when the module is loaded, of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReply {
@@ -168,4 +184,7 @@ pub struct StatusReply {
     pub daemon: DaemonStatus,
     /// The kernel module.
     pub kernel: Option<KernelStatus>,
+    /// Programs that run under `snet-tool run`.
+    #[serde(default)]
+    pub supervised: SupervisedStatus,
 }

@@ -47,6 +47,8 @@ pub(crate) enum ClientError {
     Closed(PathBuf),
     #[error("the connection on {} broke", socket.display())]
     Broken { socket: PathBuf, source: io::Error },
+    #[error("{0:#}")]
+    OwnDaemon(anyhow::Error),
     #[error("nobody reads the output any more")]
     OutputClosed,
     #[error("the call is longer than the {MAX_MESSAGE} bytes that snetd reads: {0} bytes")]

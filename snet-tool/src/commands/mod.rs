@@ -9,32 +9,45 @@ pub(crate) mod man;
 mod program_notes;
 mod rule_text;
 pub(crate) mod rules;
+pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod test;
 pub(crate) mod tickets;
 pub(crate) mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use libsnet::control::ErrorReply;
+use libsnet::control::{DEFAULT_SOCKET, ErrorReply};
 use nix::unistd::{Uid, User};
 
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, tell};
 use crate::output::Output;
+use crate::user_daemon::UserDaemon;
 
 /// What the commands have in common: where answers come from and where they go.
 pub(crate) struct Session {
     pub(crate) out: Output,
-    pub(crate) socket: PathBuf,
+    /// Where somebody said that the daemon is.
+    pub(crate) socket: Option<PathBuf>,
     pub(crate) timeout: Duration,
 }
 
 impl Session {
     /// A new connection to the daemon.
     fn connect(&self) -> Result<Client, ClientError> {
-        Client::connect(&self.socket, self.timeout)
+        if let Some(socket) = &self.socket {
+            return Client::connect(socket, self.timeout);
+        }
+        Client::connect(Path::new(DEFAULT_SOCKET), self.timeout).or_else(|error| {
+            // Who has used one of its own means that one where there is no other.
+            let own = UserDaemon::find().filter(UserDaemon::is_known).ok_or(error)?;
+            Client::connect(own.socket(), self.timeout).or_else(|_| {
+                let connect = |socket: &Path| Ok(Client::connect(socket, self.timeout)?);
+                own.bring_up(self.timeout, connect).map_err(ClientError::OwnDaemon)
+            })
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use libsnet::control::{DaemonStatus, KernelStatus, StatusReply};
+use libsnet::control::{DaemonStatus, KernelStatus, StatusReply, SupervisedStatus};
 use libsnet::types::{Cause, Stats};
 
 use super::Session;
@@ -26,7 +26,8 @@ pub(crate) struct Arguments {}
 pub(crate) fn run(_: Arguments, session: &Session) -> anyhow::Result<Exit> {
     let status = session.connect()?.status()?;
     tell(&status, &session.out)?;
-    Ok(if status.kernel.is_some() { Exit::Success } else { Exit::NothingMediated })
+    let mediates = status.kernel.is_some() || status.supervised.supervisors > 0;
+    Ok(if mediates { Exit::Success } else { Exit::NothingMediated })
 }
 
 fn tell(status: &StatusReply, out: &Output) -> Result<(), OutputError> {
@@ -35,12 +36,30 @@ fn tell(status: &StatusReply, out: &Output) -> Result<(), OutputError> {
     }
     tell_daemon(&status.daemon, out)?;
     match &status.kernel {
-        Some(kernel) => tell_kernel(kernel, &status.daemon, out),
+        Some(kernel) => tell_kernel(kernel, &status.daemon, out)?,
+        None if status.supervised.supervisors > 0 => {
+            let text = "no module: only programs under `snet-tool run` are mediated";
+            field(out, "kernel", Span::plain(text))?;
+        }
         None => {
             let text = "the module isn't loaded, or snetd isn't its decider: nothing is mediated";
-            field(out, "kernel", Span::new(text, Style::Bad))
+            field(out, "kernel", Span::new(text, Style::Bad))?;
         }
     }
+    tell_supervised(&status.supervised, out)
+}
+
+fn tell_supervised(supervised: &SupervisedStatus, out: &Output) -> Result<(), OutputError> {
+    if *supervised == SupervisedStatus::default() {
+        return Ok(());
+    }
+    let SupervisedStatus { supervisors, calls, ticket_allowed, ticket_denied, tickets } =
+        supervised;
+    let text = format!(
+        "{supervisors} under `snet-tool run`; {calls} calls, of which tickets allowed \
+         {ticket_allowed} and denied {ticket_denied}; {tickets} tickets now"
+    );
+    field(out, "programs", Span::plain(text))
 }
 
 fn field(out: &Output, name: &str, value: Span) -> Result<(), OutputError> {

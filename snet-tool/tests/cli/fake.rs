@@ -12,7 +12,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use libsnet::control::{
     DaemonStatus, Decision, ErrorReply, JournalEntry, KernelStatus, Reply, RuleRecord, Source,
-    StatusReply,
+    StatusReply, SupervisedStatus,
 };
 use libsnet::policy::RuleSpec;
 use libsnet::types::{Operation, Protocol, RuleId, Scope, Stats, Verdict};
@@ -260,5 +260,6 @@ pub(crate) fn status() -> StatusReply {
             problem: None,
         },
         kernel: Some(KernelStatus { abi_version: 1, stats }),
+        supervised: SupervisedStatus::default(),
     }
 }

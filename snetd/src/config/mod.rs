@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use libsnet::control::UserPaths;
 use libsnet::types::{Fallbacks, Limits, Operation, Protocols, Settings, Verdict, WatchSet};
 use serde::Deserialize;
 
@@ -126,6 +127,16 @@ impl Config {
             }
         };
         Self::parse(&text, file)
+    }
+
+    /// Makes it the configuration of a user's own daemon, whose places aren't to be chosen:
+    /// snet-tool has to find them.
+    pub(crate) fn belong_to_user(&mut self, paths: &UserPaths) -> Result<()> {
+        self.database = AbsolutePath::new(&paths.database)?;
+        self.control.socket = AbsolutePath::new(&paths.socket)?;
+        self.control.group = String::new();
+        self.kernel = KernelUse::Off;
+        Ok(())
     }
 
     fn parse(text: &str, file: &Path) -> Result<Self> {

@@ -29,6 +29,12 @@ impl AbsolutePath {
         Self(path.into())
     }
 
+    /// A path from elsewhere.
+    pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
+        anyhow::ensure!(path.is_absolute(), "'{}' is no absolute path", path.display());
+        Ok(Self(path.to_owned()))
+    }
+
     /// The path.
     pub(crate) fn as_path(&self) -> &Path {
         &self.0

@@ -62,7 +62,11 @@ impl Listener {
 
     fn begin<C: Controller>(&self, stream: UnixStream, controller: &Arc<C>, places: &Arc<Places>) {
         let peer = match stream.peer_cred() {
-            Ok(credentials) => Peer { uid: credentials.uid(), gid: credentials.gid() },
+            Ok(credentials) => Peer {
+                uid: credentials.uid(),
+                gid: credentials.gid(),
+                supervised: self.access.supervisors.hold(credentials.pid()),
+            },
             Err(error) => {
                 tracing::warn!("a control connection without credentials is refused: {error}");
                 return;

@@ -18,6 +18,8 @@ mod socket;
 mod varlink;
 
 use std::future::Future;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use libsnet::control::{Call, ErrorReply, JournalEntry, Reply};
@@ -34,6 +36,9 @@ pub(crate) trait Controller: Send + Sync + 'static {
 
     /// Begins a stream of decisions.
     fn watch(&self) -> Decisions;
+
+    /// Takes over a connection whose peer asked to supervise programs, and answers it.
+    fn supervise(&self, stream: UnixStream) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 /// A stream of decisions: each with the number of those left out just before it.

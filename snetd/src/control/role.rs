@@ -7,7 +7,9 @@
 use std::ffi::CString;
 
 use libsnet::control::{Call, ErrorReply};
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
+
+use crate::supervisors::Supervisors;
 
 /// The user and the group behind a connection, told by the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub(crate) struct Peer {
     pub(crate) uid: u32,
     /// Effective group id.
     pub(crate) gid: u32,
+    /// It runs under a supervisor of this daemon.
+    pub(crate) supervised: bool,
 }
 
 /// What a caller may do.
@@ -34,6 +38,8 @@ enum Role {
 pub(crate) struct Access {
     group: Option<Gid>,
     name: String,
+    /// Who supervises: those under them may look at most.
+    pub(super) supervisors: Supervisors,
 }
 
 impl Access {
@@ -58,7 +64,12 @@ impl Access {
                 None
             }
         };
-        Self { group, name: name.to_owned() }
+        Self { group, name: name.to_owned(), supervisors: Supervisors::default() }
+    }
+
+    /// With those under these supervisors told apart from others.
+    pub(crate) fn knowing(self, supervisors: Supervisors) -> Self {
+        Self { supervisors, ..self }
     }
 
     /// The group whose members may connect.
@@ -71,6 +82,9 @@ impl Access {
         let role = self.role(peer).await;
         let refuse = |reason: String| Err(ErrorReply::PermissionDenied { reason });
         match (role, is_reading(call)) {
+            (Role::Administrator, false) if peer.supervised => {
+                refuse("a supervised program may not change what it is held by".to_owned())
+            }
             (Role::Administrator, _) | (Role::Reader, true) => Ok(()),
             (Role::Reader, false) => refuse("only root may change anything".to_owned()),
             (Role::Stranger, _) if self.group.is_some() => {
@@ -81,7 +95,8 @@ impl Access {
     }
 
     async fn role(&self, peer: Peer) -> Role {
-        if peer.uid == 0 {
+        // The daemon of one user is that user's.
+        if peer.uid == 0 || peer.uid == geteuid().as_raw() {
             return Role::Administrator;
         }
         let Some(group) = self.group else {
@@ -118,6 +133,7 @@ fn is_reading(call: &Call) -> bool {
             | Call::ListTickets {}
             | Call::Log { .. }
             | Call::Watch {}
+            | Call::Supervise {}
     )
 }
 
@@ -129,18 +145,26 @@ mod tests {
     const DELETE: Call = Call::DeleteRule { id: RuleId(1) };
 
     fn access(group: Option<u32>) -> Access {
-        Access { group: group.map(Gid::from_raw), name: "snet".to_owned() }
+        Access { group: group.map(Gid::from_raw), ..Access::of_group("") }
     }
 
     #[tokio::test]
     async fn root_may_do_everything() {
-        let root = Peer { uid: 0, gid: 0 };
+        let root = Peer { uid: 0, gid: 0, supervised: false };
         assert_eq!(access(None).check(root, &DELETE).await, Ok(()));
     }
 
     #[tokio::test]
+    async fn a_supervised_program_may_only_look_whoever_runs_it() {
+        let held = Peer { uid: 0, gid: 0, supervised: true };
+        assert_eq!(access(None).check(held, &Call::ListRules {}).await, Ok(()));
+        let error = access(None).check(held, &DELETE).await.unwrap_err().to_string();
+        assert!(error.contains("supervised"), "{error}");
+    }
+
+    #[tokio::test]
     async fn members_of_the_group_may_only_look() {
-        let member = Peer { uid: 4242, gid: 77 };
+        let member = Peer { uid: 4242, gid: 77, supervised: false };
         let access = access(Some(77));
         assert_eq!(access.check(member, &Call::Status {}).await, Ok(()));
         assert_eq!(access.check(member, &Call::Watch {}).await, Ok(()));
@@ -161,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn strangers_may_do_nothing() {
-        let stranger = Peer { uid: 4_000_000_000, gid: 4242 };
+        let stranger = Peer { uid: 4_000_000_000, gid: 4242, supervised: false };
         for access in [access(None), access(Some(77))] {
             assert!(access.check(stranger, &Call::Status {}).await.is_err());
         }

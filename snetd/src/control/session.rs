@@ -37,21 +37,46 @@ impl<C: Controller> Session<C> {
     }
 
     /// Serves until the peer closes, or breaks the rules of Varlink.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
+        let uid = self.peer.uid;
         // Whatever ends a connection only concerns the peer, who sees it end.
         if let Err(error) = self.serve().await {
-            tracing::debug!("control connection of uid {} ended: {error}", self.peer.uid);
+            tracing::debug!("control connection of uid {uid} ended: {error}");
         }
     }
 
-    async fn serve(&mut self) -> io::Result<()> {
+    async fn serve(mut self) -> io::Result<()> {
         while let Some(message) = read_message(&mut self.reader).await? {
             let Some(request) = Request::parse(&message) else {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "no Varlink call"));
             };
-            self.answer(request).await?;
+            if request.upgrade && request.is_supervise() {
+                match self.may_supervise(request).await {
+                    Ok(()) => return self.hand_over().await,
+                    Err(error) => {
+                        let message = encode_error(&error)?;
+                        write_message(&mut self.writer, message, false).await?;
+                    }
+                }
+            } else {
+                self.answer(request).await?;
+            }
         }
         Ok(())
+    }
+
+    async fn may_supervise(&self, request: Request) -> Result<(), ErrorReply> {
+        let call = request.into_call()?;
+        self.access.check(self.peer, &call).await
+    }
+
+    /// Gives the connection away: from here on it speaks another protocol.
+    async fn hand_over(self) -> io::Result<()> {
+        if !self.reader.buffer().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "sent before the answer"));
+        }
+        let stream = self.reader.into_inner().reunite(self.writer).map_err(io::Error::other)?;
+        self.controller.supervise(stream.into_std()?).await
     }
 
     async fn answer(&mut self, request: Request) -> io::Result<()> {
@@ -87,6 +112,9 @@ impl<C: Controller> Session<C> {
                 parameter: "oneway: a stream has replies".to_owned(),
             }),
             Call::Watch {} => Ok(Answer::Stream(self.controller.watch())),
+            Call::Supervise {} => Err(ErrorReply::InvalidParameter {
+                parameter: "upgrade: it is needed here".to_owned(),
+            }),
             call => self.controller.call(self.peer.uid, call).await.map(Answer::Reply),
         }
     }
@@ -166,6 +194,10 @@ mod tests {
         fn watch(&self) -> Decisions {
             self.0.lock().unwrap().take().unwrap()
         }
+        async fn supervise(&self, mut stream: std::os::unix::net::UnixStream) -> io::Result<()> {
+            stream.set_nonblocking(false)?;
+            std::io::Write::write_all(&mut stream, b"{\"other\":1}\0")
+        }
     }
 
     struct Client(BufReader<UnixStream>);
@@ -174,7 +206,7 @@ mod tests {
         fn connect(decisions: Option<Decisions>) -> Self {
             let (client, server) = UnixStream::pair().unwrap();
             let controller = Arc::new(Fixed(std::sync::Mutex::new(decisions)));
-            let peer = Peer { uid: 0, gid: 0 };
+            let peer = Peer { uid: 0, gid: 0, supervised: false };
             let access = Arc::new(Access::of_group(""));
             tokio::spawn(Session::new(server, peer, access, controller).run());
             Self(BufReader::new(client))
@@ -237,6 +269,17 @@ mod tests {
         ] {
             assert_eq!(client.ask(request).await["error"], error);
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_given_away_to_supervise() {
+        let mut client = Client::connect(None);
+        let call = json!({"method": "io.snet.Control.Supervise"});
+        let plain = client.ask(call.clone()).await;
+        assert_eq!(plain["error"], "org.varlink.service.InvalidParameter");
+        let mut call = call;
+        call["upgrade"] = true.into();
+        assert_eq!(client.ask(call).await, json!({"other": 1}));
     }
 
     #[tokio::test]

@@ -109,6 +109,11 @@ impl Request {
         self.method.rsplit_once('.').map_or("", |(interface, _)| interface)
     }
 
+    /// Is it the call behind which a connection speaks another protocol?
+    pub(super) fn is_supervise(&self) -> bool {
+        self.method.strip_prefix(INTERFACE) == Some(".Supervise")
+    }
+
     /// The parameters, of which one that is null is the same as one that isn't there.
     pub(super) fn take_parameters(&mut self) -> Value {
         let mut parameters = Value::Object(self.parameters.take().unwrap_or_default());

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
-use libsnet::client::{Delivery, Error};
+use libsnet::client::Error;
 use libsnet::control::Decision;
 use libsnet::types::{Event, RequestId, Ticket, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::engine::{Engine, Step};
 use super::link::{Link, Orders};
+use super::source::{Sent, Source, is_supervised};
+use super::supervised::{Asks, Heard, Supervised};
 use super::{Counters, LinkState, Order, Plan, Report, Start};
 
 /// Before the first and before every later attempt to register.
@@ -25,6 +27,9 @@ pub(super) struct Duty {
     plan: Arc<Plan>,
     off: bool,
     link: Option<Link>,
+    supervised: Supervised,
+    /// What supervisors say.
+    hears: mpsc::Receiver<Heard>,
     epoch: u64,
     patience: Duration,
     inbox: mpsc::Receiver<Order>,
@@ -42,14 +47,6 @@ enum Next {
     Stop,
 }
 
-/// What became of a verdict.
-enum Sent {
-    /// The kernel acted on it, and kept this ticket.
-    Decided(Option<Ticket>),
-    /// The fallback applied, or the process was killed: nothing was decided here.
-    TooLate,
-}
-
 impl Duty {
     pub(super) fn new(
         start: Start,
@@ -58,12 +55,15 @@ impl Duty {
         state: watch::Sender<LinkState>,
     ) -> Self {
         // The kernel keeps so many tickets; remembering more subjects would serve nothing.
+        let (supervised, hears) = Supervised::new(start.supervisors);
         let tickets = start.plan.settings.limits.tickets.map_or(0, |tickets| tickets as usize);
         Self {
             engine: Engine::new(start.policy, start.generation, start.plan.lifetime, tickets),
             plan: start.plan,
             off: start.off,
             link: None,
+            supervised,
+            hears,
             epoch: 0,
             patience: SOON,
             inbox,
@@ -99,6 +99,7 @@ impl Duty {
                     self.take_event(event);
                     Next::GoOn
                 }
+                heard = self.hears.recv() => self.hear(heard),
                 order = self.inbox.recv() => self.obey(order).await,
             }
         } else {
@@ -107,6 +108,7 @@ impl Duty {
                     self.connect().await;
                     Next::GoOn
                 }
+                heard = self.hears.recv() => self.hear(heard),
                 order = self.inbox.recv() => self.obey(order).await,
             }
         }
@@ -162,7 +164,17 @@ impl Duty {
         }
     }
 
-    /// Takes an event once, however often it comes.
+    fn hear(&mut self, heard: Option<Heard>) -> Next {
+        // There is always somebody who may say something: this very value.
+        if let Some(heard) = heard
+            && let Asks::Event(event) = self.supervised.hear(heard)
+        {
+            self.decide(event, None);
+        }
+        Next::GoOn
+    }
+
+    /// Takes an event of the kernel once, however often it comes.
     fn take(&mut self, event: Event) {
         if self.engine.first_sight(event.request) {
             self.decide(Box::new(event), None);
@@ -173,8 +185,10 @@ impl Duty {
         match self.engine.decide(&event, looked_at, Instant::now()) {
             Step::Answer(decision, ticket) => self.answer(*event, decision, ticket),
             Step::LookAgain => {
+                let request = event.request;
                 if self.stale.try_send(event).is_err() {
                     // Too many wait already: this one gets the fallback at its deadline.
+                    self.supervised.give_up(request);
                     self.trouble("too many programs were replaced at once".to_owned());
                 }
             }
@@ -183,7 +197,10 @@ impl Duty {
 
     fn answer(&mut self, event: Event, decision: Decision, ticket: Option<Ticket>) {
         let kept = match self.send(event.request, decision.verdict, ticket) {
-            Ok(Sent::Decided(kept)) => kept,
+            Ok(Sent::Decided { kept, trouble }) => {
+                trouble.into_iter().for_each(|trouble| self.trouble(trouble));
+                kept
+            }
             Ok(Sent::TooLate) => return,
             Err(error) => return self.refused(&error),
         };
@@ -204,23 +221,13 @@ impl Duty {
         verdict: Verdict,
         ticket: Option<Ticket>,
     ) -> Result<Sent, Error> {
-        // Without a registration the fallback applied already.
-        let Some(link) = &mut self.link else {
-            return Ok(Sent::TooLate);
-        };
-        match link.verdicts.send(request, verdict, ticket.as_slice()) {
-            Ok(Delivery::Taken) => Ok(Sent::Decided(ticket)),
-            Ok(Delivery::TakenWithoutTickets(why)) => {
-                self.trouble(format!("a ticket was not kept: {why}"));
-                Ok(Sent::Decided(None))
-            }
-            Ok(Delivery::Ended) => Ok(Sent::TooLate),
-            // Better a verdict that is asked for each time than a call that waits.
-            Err(Error::Refused(why)) if ticket.is_some() => {
-                self.trouble(format!("a ticket was refused: {why}"));
-                self.send(request, verdict, None)
-            }
-            Err(error) => Err(error),
+        if is_supervised(request) {
+            return self.supervised.answer(request, verdict, ticket);
+        }
+        match &mut self.link {
+            Some(link) => link.answer(request, verdict, ticket),
+            // Without a registration the fallback applied already.
+            None => Ok(Sent::TooLate),
         }
     }
 
@@ -243,6 +250,21 @@ impl Duty {
             Some(Order::DecideAgain { event, generation }) => self.decide(event, Some(generation)),
             Some(Order::Held { events }) => events.into_iter().for_each(|event| self.take(event)),
             Some(Order::Follow { plan, done }) => self.follow(plan, done),
+            Some(Order::Supervise { stream }) => {
+                let kernel = self.link.is_some();
+                if let Err(error) = self.supervised.connect(stream, &self.plan, kernel) {
+                    self.trouble(format!("a supervisor can't be connected: {error}"));
+                }
+            }
+            Some(Order::SupervisedTickets { reply }) => {
+                let _ = reply.send(self.supervised.tickets());
+            }
+            Some(Order::RevokeSupervised { tickets, reply }) => {
+                let _ = reply.send(self.supervised.revoke(&tickets));
+            }
+            Some(Order::SupervisedStatus { reply }) => {
+                let _ = reply.send(self.supervised.status());
+            }
             Some(Order::Lost { epoch, why }) => {
                 if self.link.as_ref().is_some_and(|link| link.epoch == epoch) {
                     self.lose(why, false);
@@ -264,6 +286,7 @@ impl Duty {
     fn follow(&mut self, plan: Arc<Plan>, done: oneshot::Sender<Result<()>>) {
         self.engine.set_lifetime(plan.lifetime);
         self.plan = Arc::clone(&plan);
+        self.supervised.follow(&plan, self.link.is_some());
         let client = self.link.as_ref().map(|link| Arc::clone(&link.client));
         // Beside the events: the kernel's answer may take a moment.
         tokio::spawn(async move {

@@ -6,7 +6,8 @@
 //! and what is waited for might be waiting for that call. What happened is told through
 //! bounded queues that drop when they are full.
 //!
-//! `engine` decides from what `memory` holds, `duty` answers events and takes orders, `link` connects to the module,
+//! `engine` decides from what `memory` holds, `duty` answers events and takes orders. Events come
+//! from two sources (`source`): `link` connects to the module, `supervised` to supervisors.
 //! `reports` is what the rest of the daemon learns.
 
 mod duty;
@@ -14,15 +15,21 @@ mod engine;
 mod link;
 mod memory;
 mod reports;
+mod source;
+mod supervised;
 
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use libsnet::control::SupervisedStatus;
 use libsnet::policy::Policy;
-use libsnet::types::{Event, Settings, Subject, TicketId, Verdict, WatchSet};
+use libsnet::types::{Event, KeptTicket, Settings, Subject, TicketId, Verdict, WatchSet};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::supervisors::Supervisors;
 
 pub(crate) use reports::{Counters, LinkState, Report};
 
@@ -59,6 +66,14 @@ enum Order {
     Held { events: Vec<Event> },
     /// The configuration changed.
     Follow { plan: Arc<Plan>, done: oneshot::Sender<Result<()>> },
+    /// Whoever is behind this connection supervises programs from now on.
+    Supervise { stream: UnixStream },
+    /// The tickets of supervised programs.
+    SupervisedTickets { reply: oneshot::Sender<Vec<KeptTicket>> },
+    /// Take these of them back, and say how many there were.
+    RevokeSupervised { tickets: Vec<TicketId>, reply: oneshot::Sender<u64> },
+    /// What goes on under supervisors.
+    SupervisedStatus { reply: oneshot::Sender<SupervisedStatus> },
     /// The registration with this number is over.
     Lost { epoch: u64, why: String },
     /// Unregister and end.
@@ -81,6 +96,8 @@ pub(crate) struct Start {
     pub(crate) stale: mpsc::Sender<Box<Event>>,
     /// Counted as it happens.
     pub(crate) counters: Arc<Counters>,
+    /// Who supervises, for those who must know.
+    pub(crate) supervisors: Supervisors,
 }
 
 /// The rest of the daemon's hold on the decider.
@@ -144,6 +161,32 @@ impl Decider {
             subjects.extend(answer.await.map_err(|_| ended())?);
         }
         Ok(subjects)
+    }
+
+    /// Answers who asked, on this connection, to supervise programs.
+    pub(crate) async fn supervise(&self, stream: UnixStream) -> Result<()> {
+        self.order(Order::Supervise { stream }).await
+    }
+
+    /// The tickets of supervised programs.
+    pub(crate) async fn supervised_tickets(&self) -> Result<Vec<KeptTicket>> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::SupervisedTickets { reply }).await?;
+        answer.await.map_err(|_| ended())
+    }
+
+    /// Takes tickets of supervised programs back; gives how many there were.
+    pub(crate) async fn revoke_supervised(&self, tickets: Vec<TicketId>) -> Result<u64> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::RevokeSupervised { tickets, reply }).await?;
+        answer.await.map_err(|_| ended())
+    }
+
+    /// What goes on under supervisors.
+    pub(crate) async fn supervised_status(&self) -> Result<SupervisedStatus> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::SupervisedStatus { reply }).await?;
+        answer.await.map_err(|_| ended())
     }
 
     /// Decides an event whose program was looked at for the policy of this generation.
