@@ -20,6 +20,7 @@ WATCHED = {"create": "raw,packet", "bind": "udp,udplite", "listen": "tcp,sctp,mp
            "connect": "tcp,udp,udplite,sctp,mptcp,icmp", "send": "udp,udplite,icmp"}
 READY_SECONDS = 20
 STOP_SECONDS = 15
+NOTHING_MEDIATED = 6  # the exit code of `snet-tool status` when snetd answers but has no module
 
 
 def arguments(config: Path) -> list[str]:
@@ -34,9 +35,6 @@ def toml(table: dict, prefix: str = "") -> str:
     # JSON's strings, numbers, booleans and lists are written the same way in TOML.
     text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in plain.items())
     return text + "".join(toml(value, f"{prefix}.{key}" if prefix else key) for key, value in nested.items())
-
-
-NOTHING_MEDIATED = 6
 
 
 def status(guest) -> dict:

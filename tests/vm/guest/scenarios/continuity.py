@@ -50,9 +50,11 @@ def optional_module_is_found_when_it_is_loaded(g):
     g.unload_module()
     with g.snetd({**CLOSED, "kernel": "optional"}):
         g.assert_true(g.stats()["kernel"] is None, "no kernel yet")
+        g.assert_equal(g.tool("status", check=False).rc, 6, "exit code: nothing is mediated")
         g.tool("allow", "curl", "tcp", "connect")
         g.load_module()
         g.eventually(lambda: g.stats()["kernel"], 10, what="registered")
+        g.tool("status")
         g.run("curl", "-sS", g.peer.url(), check=True)
         g.assert_equal(Client(g).call("tcp", g.peer.address4, 8080), "EACCES")
         g.assert_true(g.stats()["daemon"]["problem"] is None, "no problem any more")
