@@ -174,7 +174,9 @@ def rate_is_kept_and_what_is_dropped_is_counted(g):
     """No more than audit_rate a second; every call is either told or counted, and the next message says how many were."""
     RATE.write_text("5")
     Decider().close()
+    g.python(BUSY, g.peer.address4, "50", check=True)
     with Listener() as listener:
+        g.assert_equal(dropped(listener.control), 0, "without a listener nothing is dropped")
         begin = time.monotonic()
         denied = int(g.python(BUSY, g.peer.address4, "300", check=True).out)
         seconds = time.monotonic() - begin
