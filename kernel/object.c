@@ -141,17 +141,21 @@ static void local_from_socket(struct snet_addr *local, const struct sock *sk)
 
 /*
  * Connecting or sending to the unspecified address reaches the own machine: the address
- * that the socket is bound to, or else loopback (ip_route_output_key_hash_rcu(),
- * tcp_v6_connect()).
+ * that the socket sends from, or else loopback (ip_route_output_key_hash_rcu(),
+ * tcp_v6_connect()). It sends from none when it is bound to a group.
  */
-static void remote_resolve_any(struct snet_addr *remote, const struct snet_addr *local)
+static void remote_resolve_any(struct snet_addr *remote, const struct snet_addr *local,
+			       const struct sock *sk)
 {
 	if (remote->len == sizeof(remote->v4) && !remote->v4) {
-		bool bound = local->len == sizeof(local->v4) && local->v4;
+		bool inet = sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
 
-		remote->v4 = bound ? local->v4 : htonl(INADDR_LOOPBACK);
+		remote->v4 = inet ? READ_ONCE(inet_sk(sk)->inet_saddr) : 0;
+		if (!remote->v4)
+			remote->v4 = htonl(INADDR_LOOPBACK);
 	} else if (remote->len == sizeof(remote->v6) && ipv6_addr_any(&remote->v6)) {
-		if (local->len == sizeof(local->v4) && local->v4)
+		/* An IPv6 socket that is bound to IPv4, be it to any address of it. */
+		if (local->len == sizeof(local->v4))
 			addr_set_v4(remote, htonl(INADDR_LOOPBACK), htons(remote->port));
 		else
 			remote->v6 = in6addr_loopback;
@@ -217,6 +221,6 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		addr_read(&object->local, sk, address, addrlen);
 	} else {
 		addr_read(&object->remote, sk, address, addrlen);
-		remote_resolve_any(&object->remote, &object->local);
+		remote_resolve_any(&object->remote, &object->local, sk);
 	}
 }
