@@ -13,12 +13,15 @@
 #include <net/ipv6.h>
 
 #include "object.h"
+#include "request.h"
+
+#define PROTOCOL_SMC 256	/* IPPROTO_SMC, since 6.11 */
 
 static enum snet_protocol stream_protocol(const struct sock *sk)
 {
 	switch (sk->sk_protocol) {
 	case IPPROTO_TCP:
-	case 256: /* IPPROTO_SMC, since 6.11: connects by TCP from inside the kernel */
+	case PROTOCOL_SMC: /* connects by TCP from inside the kernel */
 		return SNET_PROTO_TCP;
 	case IPPROTO_MPTCP:
 		return SNET_PROTO_MPTCP;
@@ -117,11 +120,41 @@ static void addr_read(struct snet_addr *addr, const struct sock *sk,
 		addr_set_v6(addr, &in6->sin6_addr, in6->sin6_port);
 }
 
+static bool is_inet(const struct sock *sk)
+{
+	return sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
+}
+
+static bool is_smc(const struct sock *sk)
+{
+	return sk->sk_family == AF_SMC ||
+	       (is_inet(sk) && sk->sk_type == SOCK_STREAM && sk->sk_protocol == PROTOCOL_SMC);
+}
+
+/* The address is with the TCP socket inside, which alone its own getname() can reach. May sleep. */
+static void local_of_smc(struct snet_addr *local, const struct sock *sk)
+{
+	struct sockaddr_storage address;
+	int len;
+
+	snet_in_flight_begin();
+	len = kernel_getsockname(sk->sk_socket, (struct sockaddr *)&address);
+	snet_in_flight_end();
+	if (len > 0)
+		addr_read(local, sk, (struct sockaddr *)&address, len);
+}
+
 /* 0 when the socket has none, or is of no family that has. */
 u16 snet_local_port(const struct sock *sk)
 {
+	if (unlikely(is_smc(sk))) {
+		struct snet_addr local = {};
+
+		local_of_smc(&local, sk);
+		return local.port;
+	}
 	/* Of a raw socket inet_num is the protocol number. */
-	if ((sk->sk_family != AF_INET && sk->sk_family != AF_INET6) || sk->sk_type == SOCK_RAW)
+	if (!is_inet(sk) || sk->sk_type == SOCK_RAW)
 		return 0;
 	return READ_ONCE(inet_sk(sk)->inet_num);
 }
@@ -148,9 +181,7 @@ static void remote_resolve_any(struct snet_addr *remote, const struct snet_addr 
 			       const struct sock *sk)
 {
 	if (remote->len == sizeof(remote->v4) && !remote->v4) {
-		bool inet = sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
-
-		remote->v4 = inet ? READ_ONCE(inet_sk(sk)->inet_saddr) : 0;
+		remote->v4 = is_inet(sk) ? READ_ONCE(inet_sk(sk)->inet_saddr) : 0;
 		if (!remote->v4)
 			remote->v4 = htonl(INADDR_LOOPBACK);
 	} else if (remote->len == sizeof(remote->v6) && ipv6_addr_any(&remote->v6)) {
@@ -201,8 +232,7 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		      enum snet_protocol protocol, const struct sock *sk,
 		      const struct sockaddr *address, int addrlen)
 {
-	bool inet = sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
-	bool named = address && (inet || sk->sk_family == AF_SMC);
+	bool named = address && (is_inet(sk) || sk->sk_family == AF_SMC);
 
 	*object = (struct snet_object) {
 		.operation = operation,
@@ -212,7 +242,9 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		.number = sk->sk_protocol,
 		.net = sock_net(sk),
 	};
-	if (inet)
+	if (unlikely(is_smc(sk)))
+		local_of_smc(&object->local, sk);
+	else if (is_inet(sk))
 		local_from_socket(&object->local, sk);
 	if (!named)
 		return;
