@@ -5,6 +5,7 @@
  */
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/random.h>
 #include <linux/sctp.h>
 #include <linux/socket.h>
 #include <net/af_unix.h>
@@ -41,6 +42,24 @@ static bool get_added_peer(struct sockaddr_storage *peer, struct cmsghdr *cmsg, 
 }
 
 /*
+ * sendmmsg() asks no security module about a message to the same name as the one before, and
+ * its control messages may differ. So the name is made one that no other is equal to, by
+ * what nobody can guess behind it: SCTP reads the socket address and no more. The kernel's copy of
+ * a name has the size of a sockaddr_storage (move_addr_to_kernel()).
+ */
+static void make_name_unique(struct msghdr *msg)
+{
+	u64 tail = get_random_u64();
+	size_t end = min_t(size_t, msg->msg_namelen,
+			   sizeof(struct sockaddr_storage) - sizeof(tail));
+
+	if (end < sizeof(struct sockaddr_in))
+		return;
+	memcpy(msg->msg_name + end, &tail, sizeof(tail));
+	msg->msg_namelen = end + sizeof(tail);
+}
+
+/*
  * A named message of SCTP may begin an association, and its control messages (the kernel's
  * copies) may name further addresses of the peer.
  */
@@ -62,6 +81,7 @@ static int mediate_sctp(const struct sock *sk, struct msghdr *msg, u32 flags)
 			err = snet_mediate(SNET_OP_CONNECT, sk, flags, (struct sockaddr *)&peer,
 					   sizeof(peer));
 	}
+	make_name_unique(msg);
 	snet_in_flight_end();
 	return err;
 }

@@ -129,7 +129,7 @@ static int mediate(enum snet_operation operation, const struct sock *called,
  * @addrlen: its length
  *
  * Returns 0 when the call may go on, -EACCES when it may not, -EINTR when the thread is being
- * killed. Doesn't sleep when a ticket allows.
+ * killed. Doesn't sleep when a ticket allows, but on SMC sockets.
  */
 int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags,
 		 const struct sockaddr *address, int addrlen)

@@ -13,12 +13,15 @@
 #include <net/ipv6.h>
 
 #include "object.h"
+#include "request.h"
+
+#define PROTOCOL_SMC 256	/* IPPROTO_SMC, since 6.11 */
 
 static enum snet_protocol stream_protocol(const struct sock *sk)
 {
 	switch (sk->sk_protocol) {
 	case IPPROTO_TCP:
-	case 256: /* IPPROTO_SMC, since 6.11: connects by TCP from inside the kernel */
+	case PROTOCOL_SMC: /* connects by TCP from inside the kernel */
 		return SNET_PROTO_TCP;
 	case IPPROTO_MPTCP:
 		return SNET_PROTO_MPTCP;
@@ -117,11 +120,41 @@ static void addr_read(struct snet_addr *addr, const struct sock *sk,
 		addr_set_v6(addr, &in6->sin6_addr, in6->sin6_port);
 }
 
+static bool is_inet(const struct sock *sk)
+{
+	return sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
+}
+
+static bool is_smc(const struct sock *sk)
+{
+	return sk->sk_family == AF_SMC ||
+	       (is_inet(sk) && sk->sk_type == SOCK_STREAM && sk->sk_protocol == PROTOCOL_SMC);
+}
+
+/* The address is with the TCP socket inside, which alone its own getname() can reach. May sleep. */
+static void local_of_smc(struct snet_addr *local, const struct sock *sk)
+{
+	struct sockaddr_storage address;
+	int len;
+
+	snet_in_flight_begin();
+	len = kernel_getsockname(sk->sk_socket, (struct sockaddr *)&address);
+	snet_in_flight_end();
+	if (len > 0)
+		addr_read(local, sk, (struct sockaddr *)&address, len);
+}
+
 /* 0 when the socket has none, or is of no family that has. */
 u16 snet_local_port(const struct sock *sk)
 {
+	if (unlikely(is_smc(sk))) {
+		struct snet_addr local = {};
+
+		local_of_smc(&local, sk);
+		return local.port;
+	}
 	/* Of a raw socket inet_num is the protocol number. */
-	if ((sk->sk_family != AF_INET && sk->sk_family != AF_INET6) || sk->sk_type == SOCK_RAW)
+	if (!is_inet(sk) || sk->sk_type == SOCK_RAW)
 		return 0;
 	return READ_ONCE(inet_sk(sk)->inet_num);
 }
@@ -141,17 +174,19 @@ static void local_from_socket(struct snet_addr *local, const struct sock *sk)
 
 /*
  * Connecting or sending to the unspecified address reaches the own machine: the address
- * that the socket is bound to, or else loopback (ip_route_output_key_hash_rcu(),
- * tcp_v6_connect()).
+ * that the socket sends from, or else loopback (ip_route_output_key_hash_rcu(),
+ * tcp_v6_connect()). It sends from none when it is bound to a group.
  */
-static void remote_resolve_any(struct snet_addr *remote, const struct snet_addr *local)
+static void remote_resolve_any(struct snet_addr *remote, const struct snet_addr *local,
+			       const struct sock *sk)
 {
 	if (remote->len == sizeof(remote->v4) && !remote->v4) {
-		bool bound = local->len == sizeof(local->v4) && local->v4;
-
-		remote->v4 = bound ? local->v4 : htonl(INADDR_LOOPBACK);
+		remote->v4 = is_inet(sk) ? READ_ONCE(inet_sk(sk)->inet_saddr) : 0;
+		if (!remote->v4)
+			remote->v4 = htonl(INADDR_LOOPBACK);
 	} else if (remote->len == sizeof(remote->v6) && ipv6_addr_any(&remote->v6)) {
-		if (local->len == sizeof(local->v4) && local->v4)
+		/* An IPv6 socket that is bound to IPv4, be it to any address of it. */
+		if (local->len == sizeof(local->v4))
 			addr_set_v4(remote, htonl(INADDR_LOOPBACK), htons(remote->port));
 		else
 			remote->v6 = in6addr_loopback;
@@ -197,8 +232,7 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		      enum snet_protocol protocol, const struct sock *sk,
 		      const struct sockaddr *address, int addrlen)
 {
-	bool inet = sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
-	bool named = address && (inet || sk->sk_family == AF_SMC);
+	bool named = address && (is_inet(sk) || sk->sk_family == AF_SMC);
 
 	*object = (struct snet_object) {
 		.operation = operation,
@@ -208,7 +242,9 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		.number = sk->sk_protocol,
 		.net = sock_net(sk),
 	};
-	if (inet)
+	if (unlikely(is_smc(sk)))
+		local_of_smc(&object->local, sk);
+	else if (is_inet(sk))
 		local_from_socket(&object->local, sk);
 	if (!named)
 		return;
@@ -217,6 +253,6 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		addr_read(&object->local, sk, address, addrlen);
 	} else {
 		addr_read(&object->remote, sk, address, addrlen);
-		remote_resolve_any(&object->remote, &object->local);
+		remote_resolve_any(&object->remote, &object->local, sk);
 	}
 }

@@ -18,6 +18,7 @@ IPPROTO_L2TP, IPPROTO_SMC, IPPROTO_MPTCP = 115, 256, 262
 MSG_FASTOPEN = 0x20000000
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD, SYS_SENDMMSG, SYS_RECVMMSG = 434, 438, 307, 299
 SCTP_CONNECTX3, SCTP_CONNECTX, SCTP_CONNECTX_OLD, SCTP_BINDX_ADD = 111, 110, 107, 100
+IPV6_FLOWLABEL_MGR, FL_GET, FL_SHARE_ANY, FL_CREATE = 32, 0, 255, 1
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -83,6 +84,13 @@ def sctp_connectx3(s: socket.socket, *names: bytes) -> None:
     request = ctypes.create_string_buffer(struct.pack("=iiQ", 0, len(addresses) - 1, ctypes.addressof(addresses)), 16)
     size = ctypes.c_int(len(request))
     check(libc.getsockopt(s.fileno(), socket.IPPROTO_SCTP, SCTP_CONNECTX3, request, ctypes.byref(size)))
+
+
+def flow_label(s: socket.socket, label: int, destination: str, options: bytes = b"") -> None:
+    """Makes a flow label for all users with these control messages, or joins the one that is there."""
+    request = socket.inet_pton(socket.AF_INET6, destination) + struct.pack(
+        "=IBBHHHI", socket.htonl(label), FL_GET, FL_SHARE_ANY, FL_CREATE, 60, 60, 0)
+    s.setsockopt(socket.IPPROTO_IPV6, IPV6_FLOWLABEL_MGR, request + options)
 
 
 def take_fd(pid: int, fd: int) -> socket.socket:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Socket calls of a 32-bit program, on command. Each line on standard input is WAY CALL ADDRESS PORT (IPv4); the answer
- * is one line, `ok` or the name of an errno. Ways: socketcall (one system call for all of them, with the arguments in
+ * is one line, `ok` or the name of an errno (`route`: a source route by way of ADDRESS). Ways: socketcall (one system call for all of them, with the arguments in
  * memory) and direct (one each). Freestanding: there is no library for 32 bits, so this owns its start and its words.
  */
 
@@ -15,6 +15,8 @@
 #define SOCK_DGRAM 2
 #define SOL_SOCKET 1
 #define SO_REUSEADDR 2
+#define SOL_IP 0
+#define IP_OPTIONS 4
 
 /* Numbers of socketcall(), and of the system call of its own; 0 where i386 has none. */
 enum call { SOCKET = 1, BIND, CONNECT, LISTEN, ACCEPT, SENDTO = 11, RECVFROM, SETSOCKOPT = 14, SENDMSG = 16,
@@ -84,6 +86,16 @@ static unsigned int address_of(const char *text)
 	return value;
 }
 
+static int option_set(int fd, struct sockaddr_in *to)
+{
+	unsigned char route[8] = { 131, 7, 4 };
+
+	for (int i = 0; i < 4; i++)
+		route[3 + i] = to->address >> 8 * i;
+	route[7] = 1;
+	return call(SETSOCKOPT, fd, SOL_IP, IP_OPTIONS, (long)route, sizeof(route), 0);
+}
+
 static int attempt(const char *what, struct sockaddr_in *to)
 {
 	int datagram = is(what, "sendto") || is(what, "sendmsg") || is(what, "sendmmsg") || is(what, "recvfrom");
@@ -113,6 +125,8 @@ static int attempt(const char *what, struct sockaddr_in *to)
 		result = call(SENDMSG, fd, (long)&message.header, 0, 0, 0, 0);
 	else if (is(what, "sendmmsg"))
 		result = call(SENDMMSG, fd, (long)&message, 1, 0, 0, 0);
+	else if (is(what, "route"))
+		result = option_set(fd, to);
 	else if (is(what, "recvfrom"))
 		result = call(RECVFROM, fd, (long)&iov, 1, 0, 0, 0);
 out_close:

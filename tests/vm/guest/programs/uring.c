@@ -23,7 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Since 6.11, and so not in every header. */
+/* Since 6.7 and 6.11, and so not in every header. */
+#define CMD_SETSOCKOPT 3
 #define OP_BIND 56
 #define OP_LISTEN 57
 #define UNSUPPORTED 10000
@@ -41,6 +42,7 @@ struct ring {
 
 static struct sockaddr_storage target;
 static socklen_t target_len;
+static unsigned char route[8] = { 131, 7, 4, [7] = 1 };
 static char byte = 'x';
 static struct iovec vector = { &byte, 1 };
 static struct msghdr message = { .msg_name = &target, .msg_iov = &vector, .msg_iovlen = 1 };
@@ -161,6 +163,13 @@ static int call_set(struct io_uring_sqe *sqe, const char *call)
 		sqe->opcode = IORING_OP_ACCEPT;
 		sqe->ioprio = *call == 'm' ? IORING_ACCEPT_MULTISHOT : 0;
 		fd = listening(family);
+	} else if (!strcmp(call, "route")) {
+		sqe->opcode = IORING_OP_URING_CMD;
+		sqe->cmd_op = CMD_SETSOCKOPT;
+		sqe->addr = (unsigned long)SOL_IP | (unsigned long)IP_OPTIONS << 32;
+		sqe->file_index = sizeof(route);
+		sqe->addr3 = (unsigned long)route;
+		memcpy(route + 3, &((struct sockaddr_in *)&target)->sin_addr, 4);
 	} else if (!strcmp(call, "connect")) {
 		sqe->opcode = IORING_OP_CONNECT;
 		sqe->addr = (unsigned long)&target;
@@ -234,6 +243,8 @@ static int attempt(const char *mode, const char *call, int *second)
 		result = -WEXITSTATUS(status);
 	} else {
 		result = call_make(&ring, mode, &sqe);
+		if (sqe.opcode == IORING_OP_URING_CMD && result == -EOPNOTSUPP)
+			result = UNSUPPORTED;
 	}
 	*second = DONE;
 	if (result >= 0 && sqe.ioprio & IORING_ACCEPT_MULTISHOT && sqe.opcode == IORING_OP_ACCEPT)

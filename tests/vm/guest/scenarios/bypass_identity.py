@@ -54,6 +54,7 @@ def socket_handed_over_is_asked_for_in_its_new_owners_name(g):
                 taker.begin_do(f"{take}; {CONNECT}", peer=g.peer.address4, pid=giver.pid, number=number)
             decided(g, decider, taker, way(g), begin)
             taker.do("s.close()")
+            giver.do("s.close()")
 
 
 @scenario

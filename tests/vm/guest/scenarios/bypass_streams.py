@@ -9,7 +9,7 @@ import uapi
 from client import Client
 from decider import Decider, watch
 from scenario import scenario
-from way import QUIET_SECONDS, Way, decided, each
+from way import QUIET_SECONDS, Way, decided, each, settled
 
 CONNECT, LISTEN, BIND, CREATE = uapi.OP_CONNECT, uapi.OP_LISTEN, uapi.OP_BIND, uapi.OP_CREATE
 ECHO, MPTCP, HTTP = 7007, 7008, 8080
@@ -143,9 +143,9 @@ def sendfile_and_splice_need_a_decided_conversation(g):
         client = Client(g, user="alice")
         for kind, port, name in (("SOCK_STREAM", ECHO, "tcp"), ("SOCK_DGRAM", g.peer.sink_port, "udp")):
             for call, text in code.items():
-                before = g.peer.packets(name, port)
-                client.begin_do("s = socket.socket(type=getattr(socket, kind)); s.connect((peer, port))", kind=kind, port=port,
-                                **names(g))
+                client.do("s = socket.socket(type=getattr(socket, kind))", kind=kind, port=port, **names(g))
+                before = settled(g, Way(CONNECT, 0, packets=(name, port)))
+                client.begin_do("s.connect((peer, port))")
                 decider.deny(decider.next())
                 g.assert_equal(client.answer(), "EACCES")
                 g.assert_in(client.do(text), ("EPIPE", "ENOTCONN", "EDESTADDRREQ"), f"{call} of a denied {name} socket")
