@@ -40,6 +40,24 @@ static void notrace redirect_others(unsigned long ip, unsigned long parent_ip,
 		redirect(ip, parent_ip, ops, fregs);
 }
 
+/* Without PERMANENT the sysctl kernel.ftrace_enabled=0 would detach silently. */
+static void ops_init(struct ftrace_ops *ops, ftrace_func_t func)
+{
+	memset(ops, 0, sizeof(*ops));
+	ops->func = func;
+	ops->flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_PERMANENT;
+	if (!IS_ENABLED(CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS))
+		ops->flags |= FTRACE_OPS_FL_SAVE_REGS;
+}
+
+static int ops_add_function(struct ftrace_ops *ops, const char *function)
+{
+	char name[64];
+
+	strscpy(name, function, sizeof(name));
+	return ftrace_set_filter(ops, name, strlen(name), 0);
+}
+
 /**
  * snet_attach - put a replacement in the place of a function
  * @attachment: lives until snet_detach()
@@ -55,24 +73,45 @@ int snet_attach(struct snet_attachment *attachment, const char *function, void *
 		bool wraps)
 {
 	struct ftrace_ops *ops = &attachment->ops;
-	char name[64];
 	int err;
 
-	memset(ops, 0, sizeof(*ops));
-	ops->func = wraps ? redirect_others : redirect;
-	/* Without PERMANENT the sysctl kernel.ftrace_enabled=0 would detach silently. */
-	ops->flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_PERMANENT;
-	if (!IS_ENABLED(CONFIG_HAVE_DYNAMIC_FTRACE_WITH_ARGS))
-		ops->flags |= FTRACE_OPS_FL_SAVE_REGS;
+	ops_init(ops, wraps ? redirect_others : redirect);
 	attachment->replacement = replacement;
-	strscpy(name, function, sizeof(name));
-	err = ftrace_set_filter(ops, name, strlen(name), 1);
-	if (err)
-		return err;
-	err = register_ftrace_function(ops);
+	err = ops_add_function(ops, function);
+	if (!err)
+		err = register_ftrace_function(ops);
 	if (err)
 		ftrace_free_filter(ops);
 	attachment->attached = !err;
+	return err;
+}
+
+static void notrace leave_as_it_is(unsigned long ip, unsigned long parent_ip,
+				   struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+}
+
+/**
+ * snet_attach_try - find out whether functions could be attached to
+ * @functions: their names
+ * @count: how many
+ *
+ * Attaches to them for a moment, all in one go, and changes nothing. May sleep. Returns as
+ * snet_attach().
+ */
+int snet_attach_try(const char *const *functions, int count)
+{
+	struct ftrace_ops ops;
+	int i, err = 0;
+
+	ops_init(&ops, leave_as_it_is);
+	for (i = 0; i < count && !err; i++)
+		err = ops_add_function(&ops, functions[i]);
+	if (!err)
+		err = register_ftrace_function(&ops);
+	if (!err)
+		unregister_ftrace_function(&ops);
+	ftrace_free_filter(&ops);
 	return err;
 }
 

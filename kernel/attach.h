@@ -22,6 +22,7 @@ struct snet_attachment {
 
 int snet_attach(struct snet_attachment *attachment, const char *function, void *replacement,
 		bool wraps);
+int snet_attach_try(const char *const *functions, int count);
 const char *snet_attach_why(int err);
 void snet_detach(struct snet_attachment *attachment);
 int snet_attach_address(const char *function, void **address);

@@ -36,15 +36,25 @@ static bool uses_stub(const struct snet_hook *hook)
 	return hook->stub && point == SNET_ATTACH_STUB;
 }
 
+static const char *function_of(const struct snet_hook *hook)
+{
+	return uses_stub(hook) ? hook->stub : hook->function;
+}
+
+static void report(const char *function, int err)
+{
+	pr_err("can't attach to %s: %d (%s)\n", function, err, snet_attach_why(err));
+}
+
 static int hook_attach(struct snet_hook *hook)
 {
 	bool wraps = !uses_stub(hook);
-	const char *function = wraps ? hook->function : hook->stub;
 	int err;
 
-	err = snet_attach(&hook->attachment, function, wraps ? hook->wrap : hook->hook, wraps);
+	err = snet_attach(&hook->attachment, function_of(hook), wraps ? hook->wrap : hook->hook,
+			  wraps);
 	if (err)
-		pr_err("can't attach to %s: %d (%s)\n", function, err, snet_attach_why(err));
+		report(function_of(hook), err);
 	return err;
 }
 
@@ -117,28 +127,49 @@ void snet_hooks_detach_all(void)
 	snet_hooks_watch(nothing, NULL);
 }
 
+static int find_originals(void)
+{
+	int i, err = 0;
+
+	for (i = 0; i < ARRAY_SIZE(hooks) && !err; i++) {
+		void *address;
+
+		if (uses_stub(hooks[i]))
+			continue;
+		err = snet_attach_address(hooks[i]->function, &address);
+		if (err)
+			pr_err("can't find %s: %d\n", hooks[i]->function, err);
+		else
+			hooks[i]->set_original(address);
+	}
+	return err;
+}
+
+/* All at once, since each attaching takes a while; one by one only to name what failed. */
+static int try_all(void)
+{
+	const char *functions[ARRAY_SIZE(hooks)];
+	int i, err, single;
+
+	for (i = 0; i < ARRAY_SIZE(hooks); i++)
+		functions[i] = function_of(hooks[i]);
+	err = snet_attach_try(functions, ARRAY_SIZE(hooks));
+	for (i = 0; err && i < ARRAY_SIZE(hooks); i++) {
+		single = snet_attach_try(&functions[i], 1);
+		if (single)
+			report(functions[i], single);
+	}
+	return err;
+}
+
 /*
- * Chooses where to attach, and tries every hook once, so that a kernel on which one can't be
- * had is refused at load and not when it is first needed.
+ * Chooses where to attach, and tries every hook, so that a kernel on which one can't be had is
+ * refused at load and not when it is first needed.
  */
 int snet_hooks_init(void)
 {
-	int i, err = snet_attach_choose(&point);
+	int err = snet_attach_choose(&point) ?: find_originals() ?: try_all();
 
-	for (i = 0; i < ARRAY_SIZE(hooks) && !err; i++) {
-		if (!uses_stub(hooks[i])) {
-			void *address;
-
-			err = snet_attach_address(hooks[i]->function, &address);
-			if (err) {
-				pr_err("can't find %s: %d\n", hooks[i]->function, err);
-				break;
-			}
-			hooks[i]->set_original(address);
-		}
-		err = hook_attach(hooks[i]);
-	}
-	detach_unneeded(snet_watch);
 	if (!err)
 		pr_info("hooks at %s\n", point == SNET_ATTACH_STUB ? "the BPF LSM's stubs" :
 			"security_*(), since the BPF LSM isn't active");

@@ -48,7 +48,7 @@ def build(target: Target, kernel: Kernel, source: Path = SOURCE, sparse: bool = 
     for part in parts:
         log += _make(target, kernel, part, ["C=2"] if sparse else []).replace(f"{directory}/src-tests/", f"{mirror}/")
         for module in part.glob("*.ko"):
-            shutil.copy2(module, directory)
+            _place(module, directory / module.name)
     (directory / "make.log").write_text(log)
     if sparse:
         _refuse_warnings(target, log, mirror)
@@ -57,6 +57,11 @@ def build(target: Target, kernel: Kernel, source: Path = SOURCE, sparse: bool = 
     _report_new_warnings(log, mirror)
     stamp.write_text(digest)
     return _built(directory)
+
+
+def _place(module: Path, destination: Path) -> None:
+    """Without its debug information, as packages install it: it would be most of what a guest has to unpack."""
+    subprocess.run(["strip", "--strip-debug", "-o", destination, module], check=True)
 
 
 def _built(directory: Path) -> list[Path]:

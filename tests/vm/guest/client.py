@@ -8,6 +8,8 @@ import json
 import pwd
 import subprocess
 
+from order import SLOWNESS
+
 # The loop of the client. `fork`, `thread` and `uid` do the call elsewhere or as somebody else; `exec` starts it anew;
 # `do` runs Python text with the names of calls.py, which keeps its variables for the next and may set `answer`.
 TEXT = r"""
@@ -164,6 +166,6 @@ class Client:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(10 * SLOWNESS)
         self.process.stdin.close()
         self.process.stdout.close()

@@ -126,7 +126,7 @@ class Snetd:
         if self.running:
             self.process.send_signal(signal.SIGKILL)
         if self.process:
-            self.process.wait(10)
+            self.process.wait(10 * self.guest.slowness)
 
     def reload(self) -> None:
         self.process.send_signal(signal.SIGHUP)

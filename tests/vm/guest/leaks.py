@@ -11,6 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from order import SLOWNESS
+
 CGROUPS = Path("/sys/fs/cgroup/snet-vm")
 KMEMLEAK = Path("/sys/kernel/debug/kmemleak")
 COMPLAINT = re.compile(r"WARNING:|BUG|Oops|general protection|refcount_t|ODEBUG|suspicious RCU|circular locking"
@@ -67,7 +69,7 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _within(seconds: float, condition) -> bool:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOWNESS
     while not condition():
         if time.monotonic() >= deadline:
             return False
@@ -80,9 +82,9 @@ def unload_module() -> list[str]:
     if not Path("/sys/module/snet").exists():
         return []
     try:
-        done = subprocess.run(["rmmod", "snet"], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["rmmod", "snet"], capture_output=True, text=True, timeout=30 * SLOWNESS)
     except subprocess.TimeoutExpired:
-        return ["rmmod snet did not end within 30 s"]
+        return [f"rmmod snet did not end within {30 * SLOWNESS:.0f} s"]
     if done.returncode != 0:
         return [f"rmmod snet: {done.stderr.strip()}"]
     return ["snet is still in /sys/module after rmmod"] if Path("/sys/module/snet").exists() else []

@@ -8,6 +8,8 @@ counting wakes no process and is no subject of snet).
 import json
 import subprocess
 
+from order import SLOWNESS
+
 NAMESPACE = "peer"
 HOST4, HOST6 = "10.77.0.1", "fd77::1"
 PEER4, PEER6 = "10.77.0.2", "fd77::2"
@@ -38,7 +40,7 @@ PROTOCOL_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "ipv6-icmp": 5
 
 
 def command(*arguments: str, text: str | None = None) -> str:
-    done = subprocess.run(arguments, input=text, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(arguments, input=text, capture_output=True, text=True, timeout=30 * SLOWNESS)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

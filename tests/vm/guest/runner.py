@@ -22,6 +22,7 @@ import bench
 import leaks
 import network
 from channel import Channel, mark
+from order import ORDER, SLOWNESS
 from scenario import MODULE, REGISTRY, Guest, Scenario, Skip
 
 STATE = Path("/run/snet-vm")
@@ -44,9 +45,9 @@ def missing(wanted: Scenario) -> str | None:
     return None
 
 
-def perform(wanted: Scenario, directory: Path, pipe: int, slowness: float) -> None:
+def perform(wanted: Scenario, directory: Path, pipe: int) -> None:
     """In the scenario's own process: run it, end what it started, say how it went."""
-    guest = Guest(wanted.name, directory, slowness)
+    guest = Guest(wanted.name, directory)
     status, detail = "ok", ""
     try:
         try:
@@ -65,7 +66,7 @@ def _trace() -> str:
     return "".join(line for line in traceback.format_exc().splitlines(True) if "runner.py" not in line)
 
 
-def attempt(wanted: Scenario, slowness: float) -> dict:
+def attempt(wanted: Scenario) -> dict:
     """One scenario from clean state to leak checks; the result as reported to the host."""
     reason = missing(wanted)
     if reason:
@@ -74,12 +75,16 @@ def attempt(wanted: Scenario, slowness: float) -> dict:
     directory.mkdir(parents=True)
     directory.chmod(0o755)
     kernel_log = leaks.KernelLog()
+    # The scenario before may have failed with the module on its way out.
+    problems = leaks.unload_module()
+    if problems:
+        return {"status": "FAIL", "detail": "\n".join(["before it began:", *problems, kernel_log.tail()])}
     if wanted.module:
         loaded = subprocess.run(["insmod", MODULE], capture_output=True, text=True)
         if loaded.returncode != 0:
             return {"status": "FAIL", "detail": f"insmod: {loaded.stderr.strip()}\n{kernel_log.tail()}"}
     group = leaks.ControlGroup(wanted.name)
-    result = _in_child(wanted, directory, group, slowness)
+    result = _in_child(wanted, directory, group)
     problems = group.close()
     if wanted.module:
         problems += leaks.unload_module()
@@ -91,8 +96,8 @@ def attempt(wanted: Scenario, slowness: float) -> dict:
     return result
 
 
-def _in_child(wanted: Scenario, directory: Path, group: leaks.ControlGroup, slowness: float) -> dict:
-    limit = wanted.timeout * slowness
+def _in_child(wanted: Scenario, directory: Path, group: leaks.ControlGroup) -> dict:
+    limit = wanted.timeout * SLOWNESS
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -100,7 +105,7 @@ def _in_child(wanted: Scenario, directory: Path, group: leaks.ControlGroup, slow
         os.setsid()
         group.enter()
         signal.alarm(int(limit) + 30)
-        perform(wanted, directory, writer, slowness)
+        perform(wanted, directory, writer)
         sys.stdout.flush()
         os._exit(0)
     os.close(writer)
@@ -141,15 +146,15 @@ def _logs(directory: Path) -> list[str]:
     return tails
 
 
-def run(channel: Channel, names: list[str], slowness: float) -> None:
+def run(channel: Channel, names: list[str]) -> None:
     leaks.watch_kernel_memory()
     for name in names:
         wanted = REGISTRY[name]
-        channel.send("start", name=name, timeout=wanted.timeout * slowness)
+        channel.send("start", name=name, timeout=wanted.timeout * SLOWNESS)
         mark(f"start {name}")
         begin = time.monotonic()
         try:
-            result = attempt(wanted, slowness)
+            result = attempt(wanted)
         except Exception:
             result = {"status": "FAIL", "detail": "the runner failed:\n" + traceback.format_exc()}
         mark(f"{result['status']} {name}")
@@ -188,15 +193,14 @@ def main() -> None:
         print(json.dumps({name: {"sentence": wanted.sentence, "requires": wanted.requires}
                           for name, wanted in found.items()}))
         return
-    order = json.loads((HERE / "run.json").read_text())
     channel = Channel()
     STATE.mkdir(exist_ok=True)
     try:
         services = network.set_up()
         channel.send("hello", kernel=os.uname().release, uptime=float(Path("/proc/uptime").read_text().split()[0]))
-        {"run": lambda: run(channel, order["scenarios"], order["slowness"]), "demo": lambda: demo(channel),
-         "shell": lambda: shell(channel), "bench": lambda: bench.run(channel, order["module"])}[order["mode"]]()
-        if order["mode"] == "run":
+        {"run": lambda: run(channel, ORDER["scenarios"]), "demo": lambda: demo(channel),
+         "shell": lambda: shell(channel), "bench": lambda: bench.run(channel, ORDER["module"])}[ORDER["mode"]]()
+        if ORDER["mode"] == "run":
             services.kill()
     except Exception:
         channel.send("fault", detail="the guest's runner failed:\n" + traceback.format_exc())

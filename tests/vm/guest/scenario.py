@@ -22,6 +22,7 @@ from typing import Any, Callable
 
 import network
 from daemon import SNET_TOOL, Snetd, status
+from order import SLOW_KERNEL, SLOWNESS
 
 MODULE = Path("/snet/snet.ko")
 REGISTRY: dict[str, "Scenario"] = {}
@@ -93,9 +94,9 @@ class Process(subprocess.Popen):
 class Guest:
     """`g`. One per scenario; everything it started is ended by `close`."""
 
-    def __init__(self, name: str, directory: Path, slowness: float):
+    def __init__(self, name: str, directory: Path):
         self.name = name
-        self.slowness = slowness
+        self.slowness, self.slow_kernel = SLOWNESS, SLOW_KERNEL
         self.tmp = directory
         self.peer = network.Peer()
         self.host4, self.host6 = network.HOST4, network.HOST6
@@ -246,7 +247,7 @@ class Guest:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
-            process.wait(10)
+            process.wait(10 * self.slowness)
         left = [daemon for daemon in self.daemons if daemon.running]
         for daemon in left:
             daemon.kill()

@@ -8,9 +8,9 @@ what is denied as EACCES.
 import signal
 import subprocess
 
-# Calls of several kinds in threads, without a pause, until standard input ends; then prints how each kind of call ended.
+# Calls of several kinds in threads, one after the other, until standard input ends; then prints how often calls ended how.
 RESTLESS = r"""
-import collections, errno, json, socket, sys, threading
+import collections, errno, json, socket, sys, threading, time
 
 def tcp(s, port): s.connect(("127.0.0.1", port))
 def nonblocking(s, port):
@@ -35,6 +35,7 @@ def restless(number):
                 counts["ok"] += 1
             except OSError as error:
                 counts[errno.errorcode[error.errno]] += 1
+        time.sleep(0.003)
 
 threads = [threading.Thread(target=restless, args=(number,)) for number in range(int(sys.argv[1]))]
 for t in threads: t.start()
@@ -112,7 +113,7 @@ class Restless:
     def _close(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(10 * self.g.slowness)
 
 
 def apart(g, count: int, minded: int = 0):

@@ -51,11 +51,11 @@ def answer_for(decider, seconds, tickets=True):
 
 @scenario(timeout=900, module=False)
 def loads_and_unloads_under_traffic_100_times(g):
-    """A program calls without a pause while the module comes, a decider registers, gives verdicts and tickets, holds what
+    """A program goes on calling while the module comes, a decider registers, gives verdicts and tickets, holds what
     it doesn't answer, and the module goes: a hundred times (25 times on a slow kernel) no call ends but as it may."""
     traffic = Restless(g, 10)
     slowest = 0.0
-    for _ in range(100 if g.slowness == 1 else 25):
+    for _ in range(25 if g.slow_kernel else 100):
         g.load_module()
         decider = Decider(*CALLS_OF_TRAFFIC, deadline=60000)
         answer_for(decider, 0.2)
@@ -147,7 +147,7 @@ def deciders_die_50_times_and_no_call_is_lost(g):
     middle of it: each call gets a verdict or the fallback, and the last decider decides as the first."""
     chance = random.Random(50)
     traffic = Restless(g, 8)
-    for _ in range(50 if g.slowness == 1 else 15):
+    for _ in range(15 if g.slow_kernel else 50):
         decider = g.spawn_python(ALLOWING, "60000")
         g.eventually(lambda: "ready" in decider.output(), what="the decider is registered")
         time.sleep(chance.random() * 0.3)
