@@ -9,7 +9,11 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup build generate format check test unit-test vm-selftest vm-test demo bench-kernel vm-shell clean
+=======
+.PHONY: help setup build generate format check test unit-test vm-selftest vm-test demo demo-vm bench-run vm-shell clean
+>>>>>>> refs/h/seccomp
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +36,7 @@ check: setup ## Generated files, format, clippy, docs, sparse on the module, shi
 test: unit-test vm-selftest vm-test ## Run every test
 
 unit-test: setup ## Run the tests that need no module
+	cargo build --locked --workspace --bins --examples --quiet
 	SNET_TEST_PYTHON=$(CACHE)/python/bin/python SNETD=$(CURDIR)/target/debug/snetd cargo test --locked --workspace --quiet
 
 vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, leak or fall silent
@@ -40,7 +45,13 @@ vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, 
 vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*']
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
-demo: build ## The main job in a VM, as a transcript of real commands
+demo: build ## The main job on this machine, without module or root, as a transcript of real commands
+	@tests/native/demo.sh target/release
+
+bench-run: build ## What `snet-tool run` costs, beside no supervision and strace
+	@tests/native/bench.py target/release
+
+demo-vm: build ## The main job with the kernel module, in a VM
 	@$(VM) demo $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
 
 bench-kernel: build ## What the module costs, in instructions: make bench-kernel [KERNEL=6.12]

@@ -47,13 +47,14 @@ static bool get_added_peer(struct sockaddr_storage *peer, struct cmsghdr *cmsg, 
  * what nobody can guess behind it: SCTP reads the socket address and no more. The kernel's copy of
  * a name has the size of a sockaddr_storage (move_addr_to_kernel()).
  */
-static void make_name_unique(struct msghdr *msg)
+static void make_name_unique(const struct sock *sk, struct msghdr *msg)
 {
 	u64 tail = get_random_u64();
 	size_t end = min_t(size_t, msg->msg_namelen,
 			   sizeof(struct sockaddr_storage) - sizeof(tail));
 
-	if (end < sizeof(struct sockaddr_in))
+	/* The kernel's own messages have names of any size. */
+	if (end < sizeof(struct sockaddr_in) || sk->sk_kern_sock || current->flags & PF_KTHREAD)
 		return;
 	memcpy(msg->msg_name + end, &tail, sizeof(tail));
 	msg->msg_namelen = end + sizeof(tail);
@@ -81,7 +82,7 @@ static int mediate_sctp(const struct sock *sk, struct msghdr *msg, u32 flags)
 			err = snet_mediate(SNET_OP_CONNECT, sk, flags, (struct sockaddr *)&peer,
 					   sizeof(peer));
 	}
-	make_name_unique(msg);
+	make_name_unique(sk, msg);
 	snet_in_flight_end();
 	return err;
 }

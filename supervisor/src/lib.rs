@@ -16,6 +16,8 @@ mod blocked;
 mod calls;
 mod channel;
 mod command;
+#[cfg(test)]
+mod continued;
 mod daemon;
 mod filter;
 mod front;

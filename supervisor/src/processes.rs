@@ -29,8 +29,17 @@ pub(crate) struct Process {
     pidfd: OwnedFd,
     /// Grows with every attempt to execute.
     executions: AtomicU64,
-    /// The executable, and in which execution it was looked at.
-    exe: Mutex<Option<(u64, Exe)>>,
+    /// What was looked at in an execution, and in which.
+    looks: Mutex<Option<(u64, Looks)>>,
+}
+
+/// What doesn't change while a program is executed, or is told to people only.
+#[derive(Debug, Clone)]
+struct Looks {
+    exe: Option<Exe>,
+    login_uid: Option<u32>,
+    mnt_ns: u32,
+    pid_ns: u32,
 }
 
 /// All of them.
@@ -59,7 +68,7 @@ impl Process {
             start_time: start_time(tgid)?,
             pidfd,
             executions: AtomicU64::new(1),
-            exe: Mutex::new(None),
+            looks: Mutex::new(None),
         })
     }
 
@@ -73,22 +82,30 @@ impl Process {
         poll(&mut ended, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
-    fn exe(&self, execution: u64) -> Option<Exe> {
-        let known = locked(&self.exe).clone();
-        if let Some((when, exe)) = known
-            && when == execution
+    fn looks(&self, tid: u32, execution: u64) -> Looks {
+        if let Some((when, looks)) = locked(&self.looks).as_ref()
+            && *when == execution
         {
-            return Some(exe);
+            return looks.clone();
         }
-        let link = format!("/proc/{}/exe", self.tgid);
-        let file = fs::metadata(&link).ok()?;
-        let exe = Exe { path: fs::read_link(&link).ok()?, device: file.dev(), inode: file.ino() };
+        let looks = Looks {
+            exe: exe(self.tgid),
+            login_uid: login_uid(tid),
+            mnt_ns: namespace(tid, "mnt").unwrap_or(0),
+            pid_ns: namespace(tid, "pid").unwrap_or(0),
+        };
         // Only what was looked at in this execution from its beginning to its end counts.
         if self.executions.load(Ordering::Acquire) == execution {
-            *locked(&self.exe) = Some((execution, exe.clone()));
+            *locked(&self.looks) = Some((execution, looks.clone()));
         }
-        Some(exe)
+        looks
     }
+}
+
+fn exe(tgid: u32) -> Option<Exe> {
+    let link = format!("/proc/{tgid}/exe");
+    let file = fs::metadata(&link).ok()?;
+    Some(Exe { path: fs::read_link(&link).ok()?, device: file.dev(), inode: file.ino() })
 }
 
 impl Processes {
@@ -151,6 +168,7 @@ impl Processes {
         net_ns: u32,
     ) -> io::Result<Subject> {
         let execution = process.executions.load(Ordering::Acquire);
+        let looks = process.looks(tid, execution);
         Ok(Subject {
             process: ProcessKey {
                 tgid: process.tgid,
@@ -160,14 +178,14 @@ impl Processes {
             tid,
             uid: status.credentials.uid,
             gid: status.credentials.gid,
-            login_uid: login_uid(tid),
+            login_uid: looks.login_uid,
             comm: status.comm.clone(),
-            exe: process.exe(execution),
+            exe: looks.exe,
             parent_tgid: status.parent,
             cgroup_id: self.cgroup(tid),
             net_ns,
-            mnt_ns: namespace(tid, "mnt").unwrap_or(0),
-            pid_ns: namespace(tid, "pid").unwrap_or(0),
+            mnt_ns: looks.mnt_ns,
+            pid_ns: looks.pid_ns,
             user_ns: namespace(tid, "user")?,
         })
     }

@@ -429,3 +429,17 @@ pub(crate) fn execute(program: &std::ffi::CStr, arguments: &[std::ffi::CString])
     }
     io::Error::last_os_error()
 }
+
+/// For tests: a new TCP socket.
+#[cfg(test)]
+pub(crate) fn stream_socket() -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers.
+    owned(c_long::from(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) }))
+}
+
+/// For tests: `connect()` with an address that others write meanwhile.
+#[cfg(test)]
+pub(crate) fn connect_at(socket: BorrowedFd<'_>, place: *const u8, size: u32) -> io::Result<()> {
+    // SAFETY: the caller keeps the place alive; the kernel copies it, whoever writes there.
+    checked(unsafe { libc::connect(socket.as_raw_fd(), place.cast(), size) }).map(drop)
+}

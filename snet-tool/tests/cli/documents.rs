@@ -19,6 +19,7 @@ fn the_help_of_each_command_has_an_example() {
         "tickets",
         "log",
         "watch",
+        "run",
         "status",
         "completions",
         "man",

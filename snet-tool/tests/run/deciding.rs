@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The same rules, tickets and journal as with the kernel module.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use libsnet::control::{JournalEntry, StatusReply, TicketRecord};
+use nix::sys::signal::{Signal, kill};
+
+use crate::harness::{Home, Server, eventually};
+
+/// Connects to the port on each line of its input, and says what came of it.
+const VISITOR: &str = "
+import socket, sys
+for line in sys.stdin:
+    try:
+        socket.create_connection(('127.0.0.1', int(line)), timeout=30).close()
+        print('reached', flush=True)
+    except OSError as error:
+        print(error.strerror, flush=True)
+";
+
+#[test]
+fn a_fresh_home_needs_nothing_but_the_command() {
+    let (home, server) = (Home::denying(), Server::start());
+    let ran = home.run(&["curl", "-sS", &server.url()]);
+    assert_eq!(ran.code, Some(7), "{ran:?}");
+    assert_eq!(server.connections(), 0);
+    home.done(&["allow", "curl", "tcp", "connect"]);
+    let ran = home.run(&["curl", "-sS", &server.url()]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "hello\n"), "{ran:?}");
+    let log = eventually("the journal", || {
+        let log = home.done(&["log", "--json"]);
+        (log.lines().count() == 2).then_some(log)
+    });
+    let entries: Vec<JournalEntry> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.decision.verdict.to_string(), entry.comm.as_str(), entry.remote))
+        .collect();
+    let remote = Some(format!("127.0.0.1:{}", server.port).parse().unwrap());
+    assert_eq!(told, [("deny".into(), "curl", remote), ("allow".into(), "curl", remote)]);
+    assert!(entries[0].exe.as_deref().unwrap().ends_with("/curl"));
+    assert_eq!(entries[0].uid, nix::unistd::geteuid().as_raw());
+}
+
+#[test]
+fn a_ticket_decides_the_next_calls_until_its_rule_goes() {
+    let (home, server) = (Home::denying().begun(), Server::start());
+    home.done(&["allow", "/usr/bin/python3", "tcp", "connect"]);
+    let mut visitor = home
+        .supervised(&["/usr/bin/python3", "-uc", VISITOR])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut answers = BufReader::new(visitor.stdout.take().unwrap()).lines();
+    let mut questions = visitor.stdin.take().unwrap();
+    let mut visit = || {
+        writeln!(questions, "{}", server.port).unwrap();
+        answers.next().unwrap().unwrap()
+    };
+    assert_eq!(visit(), "reached");
+    assert_eq!(visit(), "reached");
+    let status: StatusReply = serde_json::from_str(&home.done(&["status", "--json"])).unwrap();
+    assert!(status.supervised.supervisors >= 1);
+    assert_eq!((status.supervised.ticket_allowed, status.supervised.tickets), (1, 1));
+    let ticket: TicketRecord = serde_json::from_str(&home.done(&["tickets", "--json"])).unwrap();
+    assert_eq!((ticket.hits, ticket.rule.map(|rule| rule.0)), (1, Some(1)));
+    assert!(ticket.exe.unwrap().contains("python3"));
+    let deleted = home.done(&["rules", "delete", "1"]);
+    assert!(deleted.contains("1 ticket"), "{deleted}");
+    assert_eq!(visit(), "Permission denied");
+    drop(questions);
+    assert!(visitor.wait().unwrap().success());
+}
+
+#[test]
+fn a_daemon_that_is_killed_comes_again_and_the_program_goes_on() {
+    let (home, server) = (Home::denying().begun(), Server::start());
+    home.done(&["allow", "/usr/bin/python3", "tcp", "connect"]);
+    let mut visitor = home
+        .supervised(&["/usr/bin/python3", "-uc", VISITOR])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut answers = BufReader::new(visitor.stdout.take().unwrap()).lines();
+    let mut questions = visitor.stdin.take().unwrap();
+    let mut visit = || {
+        writeln!(questions, "{}", server.port).unwrap();
+        answers.next().unwrap().unwrap()
+    };
+    assert_eq!(visit(), "reached");
+    let first = home.daemon().unwrap();
+    kill(first, Signal::SIGKILL).unwrap();
+    // Held until the next daemon is there, which takes less than the deadline; on a machine that
+    // is too busy for that, the fallback denies.
+    eventually("a daemon", || (visit() == "reached").then_some(()));
+    assert_ne!(home.daemon(), Some(first));
+    drop(questions);
+    assert!(visitor.wait().unwrap().success());
+}
+
+#[test]
+fn a_daemon_that_says_nothing_is_waited_for_and_no_longer() {
+    let home = Home::with("[fallback]\ndefault = \"deny\"\n[requests]\ndeadline = \"300ms\"\n");
+    let (home, server) = (home.begun(), Server::start());
+    home.done(&["allow", "/usr/bin/python3", "tcp", "connect"]);
+    let program = format!(
+        "
+import os, signal, socket, time
+daemon = int(open('{}').read())
+os.kill(daemon, signal.SIGSTOP)
+before = time.monotonic()
+try:
+    socket.create_connection(('127.0.0.1', {}))
+except PermissionError:
+    print(0.25 < time.monotonic() - before < 30)
+os.kill(daemon, signal.SIGCONT)
+",
+        home.path().join(".local/share/snet/run/snetd.sock.lock").display(),
+        server.port
+    );
+    let ran = home.python(&program);
+    assert_eq!(ran.out, "True\n", "{ran:?}");
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn a_supervised_program_may_not_change_the_rules() {
+    let home = Home::denying().begun();
+    let tool = env!("CARGO_BIN_EXE_snet-tool");
+    let ran = home.run(&[tool, "allow", "curl"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.err.contains("supervised"), "{}", ran.err);
+    assert_eq!(home.run(&[tool, "rules"]).code, Some(0));
+    // Nor does it help to leave the family.
+    let orphan = format!("setsid {tool} allow curl; echo $? >done");
+    let ran = home.run(&["sh", "-c", &format!("({orphan}) & sleep 0.1")]);
+    assert_eq!(ran.code, Some(0));
+    let done = eventually("the orphan", || {
+        std::fs::read_to_string(home.path().join("done")).ok().filter(|text| !text.is_empty())
+    });
+    assert_eq!(done, "5\n");
+    assert_eq!(home.done(&["rules", "--json"]), "");
+}
