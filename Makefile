@@ -9,11 +9,8 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup build generate format check test unit-test vm-selftest vm-test demo bench-kernel vm-shell clean
-=======
-.PHONY: help setup build generate format check test unit-test vm-selftest vm-test demo demo-vm bench-run vm-shell clean
->>>>>>> refs/h/seccomp
+.PHONY: help setup build generate format check test unit-test vm-selftest vm-test demo demo-vm bench bench-kernel \
+	vm-shell clean
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +45,7 @@ vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCEN
 demo: build ## The main job on this machine, without module or root, as a transcript of real commands
 	@tests/native/demo.sh target/release
 
-bench-run: build ## What `snet-tool run` costs, beside no supervision and strace
+bench: build ## What `snet-tool run` costs, beside no supervision and strace
 	@tests/native/bench.py target/release
 
 demo-vm: build ## The main job with the kernel module, in a VM

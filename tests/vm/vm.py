@@ -263,7 +263,7 @@ def arguments() -> argparse.ArgumentParser:
     building = with_module(command("build", build, "build snet.ko"))
     building.add_argument("--sparse", action="store_true", help="with sparse; fail on a warning in our files")
     running = with_guest(command("run", run, "run the scenarios"))
-    running.add_argument("--scenario", nargs="+", default=[], metavar="NAME", help="only these (globs)")
+    running.add_argument("--scenario", nargs="+", action="extend", default=[], metavar="NAME", help="only these (globs)")
     running.add_argument("--list", action="store_true", help="list the scenarios")
     with_kernel(command("selftest", selftest, "check that the harness notices guests that misbehave"))
     benching = with_guest(command("bench", measure, "count the instructions that the module costs"))
