@@ -23,7 +23,7 @@ RESULTS = REPO / "target" / "vm"
 GUEST_MODULES = (
     "veth", "dummy", "bridge", "sctp", "tun", "udp_tunnel", "vxlan", "wireguard", "fou",
     "nf_tables", "nft_ct", "nft_reject_inet", "nft_chain_nat", "inet_diag", "tcp_diag", "udp_diag",
-    "sctp_diag", "af_packet_diag", "unix_diag", "netlink_diag",
+    "sctp_diag", "af_packet_diag", "unix_diag", "netlink_diag", "overlay",
     # Found by name through the crypto API, so that modules.dep does not know of them.
     "crc32c_generic", "hmac", "sha1_generic", "sha256_generic",
 )

@@ -4,9 +4,11 @@
 Owns: the text of the client. Each line on its standard input is one call; each answer is one line, `ok` or an errno.
 """
 
+import contextlib
 import subprocess
 
-# The loop of the client. `fork`, `thread` and `uid` do the call elsewhere or as somebody else; `exec` starts it anew.
+# The loop of the client. `fork`, `thread` and `uid` do the call elsewhere or as somebody else; `exec` starts it anew. After
+# `child` a child goes on in its place, until `end`.
 TEXT = r"""
 import errno, os, socket, sys, threading
 
@@ -74,6 +76,15 @@ for line in sys.stdin:
     elif verb == "unshare":
         import ctypes
         answer = "ok" if not ctypes.CDLL(None).unshare(0x10000000) else "failed"
+    elif verb == "pid":
+        answer = str(os.getpid())
+    elif verb == "child":
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+        answer = "ok"
+    elif verb == "end":
+        os._exit(0)
     elif verb == "thread":
         answer = in_thread(words)
     elif verb == "fork":
@@ -107,9 +118,10 @@ print(*(f"{name} {count}" for name, count in collections.Counter(answers).items(
 class Client:
     """One process. `begin` starts a call and returns, `answer` waits for it; `call` does both."""
 
-    def __init__(self, g, user: str | None = None):
+    def __init__(self, g, user: str | None = None, program: tuple[str, ...] = ("python3",), text: str = TEXT):
+        """`program` is the command of a Python, or of a copy of one; `text` is TEXT with something added."""
         import scenario
-        self.process = subprocess.Popen(["python3", "-ISBuc", TEXT, TEXT], stdin=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen([*program, "-ISBuc", text, text], stdin=subprocess.PIPE, text=True,
                                         stdout=subprocess.PIPE, bufsize=1, **scenario._identity(user, None))
         g.at_end(self.close)
         assert self.process.stdout.readline() == "ready\n"
@@ -134,7 +146,13 @@ class Client:
         assert self.answer() == "ready"
 
     def close(self) -> None:
+        """Children that go on in its place end with their input; then its output is over."""
+        if self.process.stdout.closed:
+            return
         self.process.kill()
         self.process.wait(10)
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        while self.process.stdout.read():
+            pass
         self.process.stdout.close()
