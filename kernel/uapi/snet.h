@@ -212,7 +212,10 @@ enum {
 	SNET_A_TICKET_CGROUP_ID = 22,
 	/* Calls it may still decide; absent for no limit. Not together with inherit. */
 	SNET_A_TICKET_USES = 23,
-	/* Processes that the process forks get a copy each. For process tickets only. */
+	/*
+	 * Processes that the process forks get a copy each. For process tickets only, and for
+	 * at most 256 of one process.
+	 */
 	SNET_A_TICKET_INHERIT = 24,
 	/*
 	 * Id of the ticket this one is an inherited copy of (dump only). Copies have ids of the
@@ -260,6 +263,7 @@ enum {
 	SNET_A_POLICY_MAX_REQUESTS = 4,
 	SNET_A_POLICY_MAX_REQUESTS_PER_PROCESS = 5,
 	SNET_A_POLICY_MAX_TICKETS = 6,
+	/* Of one process, or for one program. */
 	SNET_A_POLICY_MAX_TICKETS_PER_PROCESS = 7,
 	/* private: */
 	__SNET_A_POLICY_MAX,
@@ -369,13 +373,14 @@ enum {
 	 */
 	SNET_CMD_DEFER = 11,
 	/*
-	 * Give tickets to running processes, named by tgid, start-time and exec-id. ESRCH when
-	 * there is no such process, ESTALE when it is another one or runs another program now.
+	 * Give tickets to running processes, named by tgid, start-time and exec-id, or to
+	 * programs, named by exe-device and exe-inode. ESRCH when there is no such process, ESTALE
+	 * when it is another one or runs another program now.
 	 */
 	SNET_CMD_TICKET_ADD = 12,
 	/*
-	 * Remove a ticket by its id, or all tickets of a rule or of a process. ENOENT when
-	 * there was none.
+	 * Remove a ticket and its copies by its id, or all tickets of a rule or of a process: one
+	 * of these is named. ENOENT when there was none.
 	 */
 	SNET_CMD_TICKET_DEL = 13,
 	/* One message per ticket. */

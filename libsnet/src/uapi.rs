@@ -219,7 +219,8 @@ pub mod attr {
         pub const CGROUP_ID: u16 = 22;
         /// Calls it may still decide; absent for no limit. Not together with inherit.
         pub const USES: u16 = 23;
-        /// Processes that the process forks get a copy each. For process tickets only.
+        /// Processes that the process forks get a copy each. For process tickets only, and for
+        /// at most 256 of one process.
         pub const INHERIT: u16 = 24;
         /// Id of the ticket this one is an inherited copy of (dump only). Copies have ids of the
         /// kernel's, with the highest bit set; they are removed with their origin's id too.
@@ -258,7 +259,7 @@ pub mod attr {
         pub const MAX_REQUESTS_PER_PROCESS: u16 = 5;
         /// `max-tickets`.
         pub const MAX_TICKETS: u16 = 6;
-        /// `max-tickets-per-process`.
+        /// Of one process, or for one program.
         pub const MAX_TICKETS_PER_PROCESS: u16 = 7;
     }
     /// Counters since the module was loaded, and what is held now.
@@ -373,11 +374,12 @@ pub mod cmd {
     /// A call of flag nonblock, io-uring or locked is never held longer than the
     /// nonblock-deadline that was in force when it began: EINVAL, and its deadline stays.
     pub const DEFER: u8 = 11;
-    /// Give tickets to running processes, named by tgid, start-time and exec-id. ESRCH when
-    /// there is no such process, ESTALE when it is another one or runs another program now.
+    /// Give tickets to running processes, named by tgid, start-time and exec-id, or to
+    /// programs, named by exe-device and exe-inode. ESRCH when there is no such process, ESTALE
+    /// when it is another one or runs another program now.
     pub const TICKET_ADD: u8 = 12;
-    /// Remove a ticket by its id, or all tickets of a rule or of a process. ENOENT when
-    /// there was none.
+    /// Remove a ticket and its copies by its id, or all tickets of a rule or of a process: one
+    /// of these is named. ENOENT when there was none.
     pub const TICKET_DEL: u8 = 13;
     /// One message per ticket.
     pub const TICKET_GET: u8 = 14;

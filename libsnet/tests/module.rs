@@ -15,7 +15,7 @@ use std::time::Duration;
 use libsnet::client::{Client, Decider, Delivery, Error, Options};
 use libsnet::types::{
     Event, Fallbacks, Operation, Operations, Protocol, RequestId, RuleId, Scope, Settings, Ticket,
-    TicketId, Verdict,
+    TicketId, TicketTarget, Verdict,
 };
 
 /// Everything set as a test wants it; undone by `done`.
@@ -76,8 +76,11 @@ fn connected(mut child: Child) -> bool {
 fn ticket(id: u64, rule: u64) -> Ticket {
     let operations = Operations::from(Operation::Connect);
     let scope = Scope { operations, protocols: Protocol::Tcp.into(), ..Scope::ANY };
-    let (id, rule) = (TicketId(id), Some(RuleId(rule)));
-    Ticket { id, scope, verdict: Verdict::Allow, lifetime: Some(Duration::from_secs(60)), rule }
+    Ticket {
+        lifetime: Some(Duration::from_secs(60)),
+        rule: Some(RuleId(rule)),
+        ..Ticket::new(TicketId(id), scope, Verdict::Allow)
+    }
 }
 
 #[tokio::test]
@@ -94,7 +97,10 @@ async fn a_verdict_decides_and_its_ticket_is_kept() {
     assert_eq!(again, Delivery::Ended);
     let kept = setup.client.tickets().await.unwrap();
     assert_eq!(kept.len(), 1);
-    assert_eq!((kept[0].ticket.id, kept[0].process), (TicketId(7), event.subject.process));
+    assert_eq!(
+        (kept[0].ticket.id, kept[0].owner.process()),
+        (TicketId(7), Some(event.subject.process))
+    );
     assert_eq!(kept[0].ticket.scope, ticket(7, 70).scope);
     assert!(connected(child));
     setup.done().await;
@@ -128,7 +134,8 @@ async fn tickets_are_given_and_taken_away() {
     assert_eq!(client.verdict(event.request, Verdict::Allow, &[]).await.unwrap(), Delivery::Taken);
     let process = event.subject.process;
     // More than one message takes.
-    let many: Vec<_> = (1..=40).map(|id| (process, ticket(id, id / 20))).collect();
+    let target = TicketTarget::Process(process);
+    let many: Vec<_> = (1..=40).map(|id| (target, ticket(id, id / 20))).collect();
     client.add_tickets(&many).await.unwrap();
     assert_eq!(client.tickets().await.unwrap().len(), 40);
     client.delete_ticket(TicketId(3)).await.unwrap();

@@ -168,7 +168,8 @@ impl Answers {
     }
 
     async fn list_tickets(&self) -> Answer {
-        let listed = tickets::list(&self.decider).await;
+        let policy = self.policy.current().await.policy;
+        let listed = tickets::list(policy, &self.decider).await;
         let tickets = listed.map_err(|error| failed(&error, "listing the tickets failed"))?;
         Ok(Reply::Tickets { tickets })
     }

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use libsnet::client::{Client, Error};
 use libsnet::control::TicketRecord;
-use libsnet::policy::{Freshness, Policy};
-use libsnet::types::{Exe, KeptTicket, Subject, TicketId};
+use libsnet::policy::{Freshness, Identity, Names, Policy};
+use libsnet::types::{Exe, KeptTicket, ProgramOwner, Subject, TicketId, TicketOwner};
+use nix::sys::stat::{major, minor};
 use nix::unistd::{SysconfVar, sysconf};
 
 use crate::decider::{Decider, LinkState};
@@ -33,7 +34,7 @@ pub(crate) async fn revoke_all_but(policy: Arc<Policy>, decider: &Decider) -> Re
     // Those that the decider keeps itself first: that can't fail.
     let supervised = decider.supervised_tickets().await?;
     let others = others(supervised, Arc::clone(&policy), decider).await?;
-    let own = decider.revoke_supervised(others).await?;
+    let own = decider.revoke_supervised(ids(&others)).await?;
     if !is_registered(decider) {
         // The kernel has none, or they are somebody else's until this daemon registers.
         return Ok(Revoked { count: own, all: false });
@@ -59,26 +60,54 @@ async fn revoke_others(client: &Client, policy: Arc<Policy>, decider: &Decider) 
     delete(client, others(client.tickets().await?, policy, decider).await?).await
 }
 
+fn ids(tickets: &[KeptTicket]) -> Vec<TicketId> {
+    tickets.iter().map(|kept| kept.ticket.id).collect()
+}
+
 /// Those of the tickets that the policy would not issue.
 async fn others(
     kept: Vec<KeptTicket>,
     policy: Arc<Policy>,
     decider: &Decider,
-) -> Result<Vec<TicketId>> {
+) -> Result<Vec<KeptTicket>> {
     let kept = with_subjects(kept, decider).await?;
     let sorted = tokio::task::spawn_blocking(move || {
-        let stands = |(ticket, subject): &(KeptTicket, Option<Arc<Subject>>)| {
-            let subject = subject.as_deref();
-            subject.is_some_and(|who| policy.still_issues(who, ticket, Freshness::Fresh))
-        };
-        let others = kept.into_iter().filter(|ticket| !stands(ticket));
-        others.map(|(kept, _)| kept.ticket.id).collect()
+        let others =
+            kept.into_iter().filter(|(kept, subject)| !stands(kept, subject.as_deref(), &policy));
+        others.map(|(kept, _)| kept).collect::<Vec<KeptTicket>>()
     });
     Ok(sorted.await?)
 }
 
-/// Each ticket with the subject that it was issued to: as the decider remembers it, or else
-/// as the process is now, if it is that process.
+/// Would the policy issue it? Looks at the file of a program ticket.
+fn stands(kept: &KeptTicket, subject: Option<&Subject>, policy: &Policy) -> bool {
+    match kept.owner {
+        TicketOwner::Process(_) => {
+            subject.is_some_and(|who| policy.still_issues(who, kept, Freshness::Fresh))
+        }
+        TicketOwner::Program(program) => {
+            let names = names_of(Identity::from(&program), policy);
+            policy.still_issues_to_program(kept, names)
+        }
+    }
+}
+
+/// A file that the policy knows under one name has no other if it has a single link. Where
+/// root mounts it besides doesn't show, and isn't looked for.
+fn names_of(file: Identity, policy: &Policy) -> Names {
+    let &[path] = policy.paths_of(file).as_slice() else {
+        return Names::Any;
+    };
+    match fs::metadata(path) {
+        Ok(found) if (found.dev(), found.ino(), found.nlink()) == (file.device, file.inode, 1) => {
+            Names::Known
+        }
+        _ => Names::Any,
+    }
+}
+
+/// Each ticket of a process with the subject that it was issued to: as the decider remembers
+/// it, or else as the process is now, if it is that process.
 async fn with_subjects(
     kept: Vec<KeptTicket>,
     decider: &Decider,
@@ -96,9 +125,13 @@ async fn with_subjects(
     Ok(found.await?)
 }
 
-async fn delete(client: &Client, tickets: Vec<TicketId>) -> Result<u64> {
+/// Deletes the tickets; those that end meanwhile aren't counted. Copies go first, since they
+/// go with what they are copies of.
+async fn delete(client: &Client, mut tickets: Vec<KeptTicket>) -> Result<u64> {
+    tickets.sort_by_key(|kept| kept.origin.is_none());
     let mut deleted = 0;
-    for ticket in tickets {
+    for kept in tickets {
+        let ticket = kept.ticket.id;
         match client.delete_ticket(ticket).await {
             Ok(()) => deleted += 1,
             // Its process has ended meanwhile.
@@ -116,15 +149,11 @@ pub(crate) async fn revoke(
     id: Option<TicketId>,
     tgid: Option<u32>,
 ) -> Result<Option<u64>> {
-    let meant = |kept: &KeptTicket| {
-        id.is_none_or(|id| kept.ticket.id == id)
-            && tgid.is_none_or(|tgid| kept.process.tgid == tgid)
-    };
-    let meant = |kept: Vec<KeptTicket>| -> Vec<TicketId> {
-        kept.iter().filter(|kept| meant(kept)).map(|kept| kept.ticket.id).collect()
+    let meant = |kept: Vec<KeptTicket>| -> Vec<KeptTicket> {
+        kept.into_iter().filter(|kept| is_meant(kept, id, tgid)).collect()
     };
     let supervised = meant(decider.supervised_tickets().await?);
-    let mut revoked = decider.revoke_supervised(supervised).await?;
+    let mut revoked = decider.revoke_supervised(ids(&supervised)).await?;
     if let Some(client) = kernel(decider, revoked > 0).await? {
         let meant = meant(client.tickets().await?);
         if id.is_none() && tgid.is_none() {
@@ -149,40 +178,71 @@ async fn kernel(decider: &Decider, dispensable: bool) -> Result<Option<Client>> 
     }
 }
 
+fn is_meant(kept: &KeptTicket, id: Option<TicketId>, tgid: Option<u32>) -> bool {
+    let process = kept.owner.process();
+    id.is_none_or(|id| shown_id(kept) == id)
+        && tgid.is_none_or(|tgid| process.is_some_and(|process| process.tgid == tgid))
+}
+
+/// The number that people see: the kernel's own for copies are beyond what JSON can tell.
+fn shown_id(kept: &KeptTicket) -> TicketId {
+    kept.origin.unwrap_or(kept.ticket.id)
+}
+
 /// All tickets, for people.
-pub(crate) async fn list(decider: &Decider) -> Result<Vec<TicketRecord>> {
+pub(crate) async fn list(policy: Arc<Policy>, decider: &Decider) -> Result<Vec<TicketRecord>> {
     let mut kept = decider.supervised_tickets().await?;
     if let Some(client) = kernel(decider, !kept.is_empty()).await? {
         kept.extend(client.tickets().await?);
     }
     let kept = with_subjects(kept, decider).await?;
-    Ok(kept.into_iter().map(|(kept, subject)| record(kept, subject.as_deref())).collect())
+    Ok(kept.into_iter().map(|(kept, subject)| record(kept, subject.as_deref(), &policy)).collect())
 }
 
-fn record(kept: KeptTicket, subject: Option<&Subject>) -> TicketRecord {
+fn record(kept: KeptTicket, subject: Option<&Subject>, policy: &Policy) -> TicketRecord {
     let milliseconds =
         |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let exe = subject.and_then(|subject| subject.exe.as_ref());
+    let exe = match &kept.owner {
+        TicketOwner::Process(_) => {
+            subject.and_then(|subject| subject.exe.as_ref()).map(|exe| exe.path.as_path())
+        }
+        TicketOwner::Program(program) => policy.paths_of(Identity::from(program)).first().copied(),
+    };
+    let (uid, file) = match &kept.owner {
+        TicketOwner::Process(process) => (Some(process.uid), None),
+        TicketOwner::Program(program) => (program.uid, Some(describe_file(program))),
+    };
     TicketRecord {
-        id: kept.ticket.id,
-        process: kept.process,
-        exe: exe.map(|exe| exe.path.to_string_lossy().into_owned()),
-        uid: kept.uid,
+        id: shown_id(&kept),
+        inherited: kept.origin.is_some(),
+        process: kept.owner.process(),
+        exe: exe.map(|path| path.to_string_lossy().into_owned()),
+        file,
+        uid,
         verdict: kept.ticket.verdict,
         scope: kept.ticket.scope,
         rule: kept.ticket.rule,
         expires_in: kept.ticket.lifetime.map(milliseconds),
+        uses: kept.ticket.uses,
         hits: kept.hits,
         last_hit: kept.last_hit.map(milliseconds),
     }
+}
+
+fn describe_file(program: &ProgramOwner) -> String {
+    let (device, inode) = (program.device, program.inode);
+    format!("{}:{} {inode}", major(device), minor(device))
 }
 
 /// The subject of a ticket that this daemon didn't issue, from the process as it is now.
 /// Nothing when that is another process by now; should it execute another program while it
 /// is looked at, the kernel drops the ticket by itself.
 fn establish(kept: &KeptTicket, proc: &Path) -> Option<Subject> {
-    let process = proc.join(kept.process.tgid.to_string());
-    if start_ticks(&process)? != to_ticks(kept.process.start_time)? {
+    let TicketOwner::Process(owner) = kept.owner else {
+        return None;
+    };
+    let process = proc.join(owner.process.tgid.to_string());
+    if start_ticks(&process)? != to_ticks(owner.process.start_time)? {
         return None;
     }
     let exe = process.join("exe");
@@ -193,16 +253,16 @@ fn establish(kept: &KeptTicket, proc: &Path) -> Option<Subject> {
         u32::try_from(inode).ok()
     };
     Some(Subject {
-        process: kept.process,
-        tid: kept.process.tgid,
-        uid: kept.uid,
+        process: owner.process,
+        tid: owner.process.tgid,
+        uid: owner.uid,
         gid: 0,
         login_uid: None,
         comm: String::new(),
         exe: Some(Exe { path, device: file.dev(), inode: file.ino() }),
         parent_tgid: 0,
-        cgroup_id: kept.cgroup_id,
-        net_ns: kept.net_ns,
+        cgroup_id: owner.cgroup_id,
+        net_ns: owner.net_ns,
         mnt_ns: namespace("mnt")?,
         pid_ns: namespace("pid")?,
         user_ns: namespace("user")?,
@@ -225,21 +285,22 @@ fn to_ticks(nanoseconds: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use libsnet::types::{ProcessKey, Scope, Ticket, Verdict};
+    use libsnet::policy::{Candidate, Host, ProgramTable, Rule};
+    use libsnet::types::{Fallbacks, ProcessKey, ProcessOwner, RuleId, Scope, Ticket, Verdict};
 
     fn kept(tgid: u32, start_time: u64) -> KeptTicket {
         KeptTicket {
             ticket: Ticket {
-                id: TicketId(9),
-                scope: Scope::ANY,
-                verdict: Verdict::Allow,
                 lifetime: Some(std::time::Duration::from_millis(1500)),
-                rule: None,
+                ..Ticket::new(TicketId(9), Scope::ANY, Verdict::Allow)
             },
-            process: ProcessKey { tgid, start_time, exec_id: 1 },
-            uid: 1000,
-            net_ns: 5,
-            cgroup_id: 6,
+            owner: TicketOwner::Process(ProcessOwner {
+                process: ProcessKey { tgid, start_time, exec_id: 1 },
+                uid: 1000,
+                net_ns: 5,
+                cgroup_id: 6,
+            }),
+            origin: None,
             hits: 2,
             last_hit: None,
         }
@@ -267,9 +328,82 @@ mod tests {
         assert_eq!(establish(&kept(u32::MAX, 0), Path::new("/proc")), None);
     }
 
+    /// Rule 1 allows the program at this path any call.
+    fn policy(path: &Path) -> Policy {
+        let rule = Rule {
+            id: RuleId(1),
+            spec: serde_json::from_value(serde_json::json!({
+                "action": "allow", "program": path,
+                "scope": { "operations": "any", "protocols": "any" },
+            }))
+            .unwrap(),
+        };
+        let mut table = ProgramTable::new();
+        let identity = fs::metadata(path).ok().map(|file| identity_of(&file));
+        let found = Candidate { path: path.to_owned(), identity };
+        table.set(rule.spec.program.clone(), vec![found]);
+        let host = Host { mnt_ns: None, user_ns: 1 };
+        Policy::compile(vec![rule], &table, host, Fallbacks::new())
+    }
+
+    fn identity_of(file: &fs::Metadata) -> Identity {
+        Identity { device: file.dev(), inode: file.ino() }
+    }
+
+    /// For the file at this path, by rule 1.
+    fn for_program(path: &Path) -> KeptTicket {
+        let Identity { device, inode } = identity_of(&fs::metadata(path).unwrap());
+        let mut kept = kept(1, 0);
+        kept.ticket.rule = Some(RuleId(1));
+        kept.owner = TicketOwner::Program(ProgramOwner { device, inode, uid: None });
+        kept
+    }
+
+    #[test]
+    fn a_program_ticket_stands_while_its_file_has_one_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap().join("program");
+        fs::write(&path, "").unwrap();
+        let (policy, kept) = (policy(&path), for_program(&path));
+        assert!(stands(&kept, None, &policy));
+        fs::hard_link(&path, path.with_extension("link")).unwrap();
+        assert!(!stands(&kept, None, &policy));
+        fs::remove_file(path.with_extension("link")).unwrap();
+        assert!(stands(&kept, None, &policy));
+        fs::write(path.with_extension("new"), "").unwrap();
+        fs::rename(path.with_extension("new"), &path).unwrap();
+        assert!(!stands(&kept, None, &policy), "replaced since the policy looked");
+    }
+
+    #[test]
+    fn an_inherited_copy_goes_by_the_number_of_its_origin() {
+        let mut copy = kept(7, 0);
+        copy.ticket.id = TicketId(1 << 63 | 1);
+        copy.origin = Some(TicketId(9));
+        assert!(is_meant(&copy, Some(TicketId(9)), None));
+        assert!(is_meant(&copy, Some(TicketId(9)), Some(7)));
+        assert!(!is_meant(&copy, Some(TicketId(9)), Some(8)));
+        assert!(!is_meant(&copy, Some(copy.ticket.id), None));
+        let record = record(copy, None, &policy(Path::new("/nonexistent")));
+        assert_eq!((record.id, record.inherited), (TicketId(9), true));
+    }
+
+    #[test]
+    fn a_program_ticket_is_of_no_process_and_shows_its_file() {
+        let exe = std::env::current_exe().unwrap();
+        let kept = for_program(&exe);
+        assert!(!is_meant(&kept, None, Some(1)));
+        let record = record(kept, None, &policy(&exe));
+        assert_eq!((record.process, record.uid), (None, None));
+        assert_eq!(record.exe.as_deref(), exe.to_str());
+        let stat = fs::metadata(&exe).unwrap();
+        let file = format!("{}:{} {}", major(stat.dev()), minor(stat.dev()), stat.ino());
+        assert_eq!(record.file, Some(file));
+    }
+
     #[test]
     fn a_record_tells_times_in_milliseconds() {
-        let record = record(kept(1, 0), None);
+        let record = record(kept(1, 0), None, &policy(Path::new("/nonexistent")));
         assert_eq!((record.expires_in, record.last_hit, record.exe), (Some(1500), None, None));
     }
 }

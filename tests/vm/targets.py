@@ -24,7 +24,7 @@ GUEST_MODULES = (
     "veth", "dummy", "bridge", "sctp", "tun", "udp_tunnel", "vxlan", "wireguard", "fou",
     "vsock", "vsock_loopback", "tipc", "rds_tcp", "rxrpc", "l2tp_ip", "pptp", "dccp_ipv4", "smc",
     "nf_tables", "nft_ct", "nft_reject_inet", "nft_chain_nat", "inet_diag", "tcp_diag", "udp_diag",
-    "sctp_diag", "af_packet_diag", "unix_diag", "netlink_diag",
+    "sctp_diag", "af_packet_diag", "unix_diag", "netlink_diag", "overlay",
     # Found by name through the crypto API, so that modules.dep does not know of them.
     "crc32c_generic", "hmac", "sha1_generic", "sha256_generic", "pcbc", "fcrypt",
 )

@@ -152,11 +152,13 @@ impl Capture {
 
     fn allow(&mut self, event: &Event, number: u64) -> Outcome {
         let ticket = Ticket {
-            id: TicketId(number),
-            scope: scope_of(&event.object, number.is_multiple_of(2)),
-            verdict: Verdict::Allow,
             lifetime: number.is_multiple_of(3).then_some(Duration::from_secs(60)),
             rule: (!number.is_multiple_of(4)).then_some(RuleId(number)),
+            ..Ticket::new(
+                TicketId(number),
+                scope_of(&event.object, number.is_multiple_of(2)),
+                Verdict::Allow,
+            )
         };
         let (request, verdict, tickets) = (event.request, Verdict::Allow, &[ticket][..]);
         self.ask("verdict", Request::Verdict { request, verdict, tickets }).map(drop)

@@ -11,7 +11,7 @@ use super::connection::{Connection, Decode};
 use super::exchange::Completeness;
 use super::{Delivery, Error};
 use crate::types::{
-    Event, KeptTicket, ProcessKey, RequestId, RuleId, Settings, Stats, Ticket, TicketId, Verdict,
+    Event, KeptTicket, RequestId, RuleId, Settings, Stats, Ticket, TicketId, TicketTarget, Verdict,
     WatchSet,
 };
 use crate::uapi::MAX_TICKETS_PER_MESSAGE;
@@ -104,20 +104,21 @@ impl Client {
         Delivery::from_outcome(self.tell(Request::Defer { request, deadline }).await)
     }
 
-    /// Gives tickets to running processes, in messages of as many as the module takes.
+    /// Gives tickets to running processes and to programs, in messages of as many as the
+    /// module takes.
     ///
     /// # Errors
     /// [`Error::ProcessGone`] when a process has ended or executes another program, and
     /// [`Error::Refused`] for an id that is in use or too many tickets. The tickets before
     /// the one at fault are kept.
-    pub async fn add_tickets(&self, tickets: &[(ProcessKey, Ticket)]) -> Result<(), Error> {
+    pub async fn add_tickets(&self, tickets: &[(TicketTarget, Ticket)]) -> Result<(), Error> {
         for chunk in tickets.chunks(MAX_TICKETS_PER_MESSAGE as usize) {
             self.tell(Request::TicketAdd(chunk)).await?;
         }
         Ok(())
     }
 
-    /// Removes one ticket.
+    /// Removes one ticket, and the copies of it that children inherited.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is none with this number.

@@ -165,8 +165,9 @@ fn entry() -> JournalEntry {
 
 fn ticket() -> TicketRecord {
     serde_json::from_value(json!({
-        "id": 1, "tgid": 1, "start_time": 1, "exec_id": 1, "exe": "/usr/bin/curl", "uid": 1,
-        "verdict": "deny", "scope": scope(), "rule": 1, "expires_in": 1, "hits": 1, "last_hit": 1,
+        "id": 1, "inherited": true, "tgid": 1, "start_time": 1, "exec_id": 1,
+        "exe": "/usr/bin/curl", "file": "8:1 77", "uid": 1, "verdict": "deny", "scope": scope(),
+        "rule": 1, "expires_in": 1, "uses": 1, "hits": 1, "last_hit": 1,
     }))
     .unwrap()
 }

@@ -36,23 +36,31 @@ pub struct RuleRecord {
 /// A ticket in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketRecord {
-    /// Its number.
+    /// Its number; of an inherited copy that of the ticket it is a copy of.
     pub id: TicketId,
-    /// The process it is for.
+    /// Is it a copy that a child inherited?
+    pub inherited: bool,
+    /// The process it is for; `None` when it is for all that run a program.
     #[serde(flatten)]
-    pub process: ProcessKey,
-    /// Path of its executable, as far as the daemon knows it.
+    pub process: Option<ProcessKey>,
+    /// Path of the executable, as far as the daemon knows it.
     pub exe: Option<String>,
-    /// Effective user it was issued for.
-    pub uid: u32,
+    /// The executable that a program ticket is for: major and minor number of the device,
+    /// and the inode.
+    pub file: Option<String>,
+    /// Effective user it is for; `None` means any.
+    pub uid: Option<u32>,
     /// How it decides.
     pub verdict: Verdict,
     /// Which calls.
     pub scope: Scope,
     /// The rule behind it.
     pub rule: Option<RuleId>,
-    /// Milliseconds until it expires; `None` means until the process ends.
+    /// Milliseconds until it expires; `None` means until the process ends, and for a program
+    /// ticket never.
     pub expires_in: Option<u64>,
+    /// Calls it may still decide; `None` means any number.
+    pub uses: Option<u32>,
     /// Calls it decided.
     pub hits: u64,
     /// Milliseconds since the last of them.

@@ -3,9 +3,18 @@
 //!
 //! Owns the comparison of a ticket with a policy that need not be the one that issued it.
 
-use super::compile::Standing;
-use super::{Freshness, Policy};
-use crate::types::{KeptTicket, Subject};
+use super::compile::{Reach, Standing};
+use super::{Freshness, Identity, Policy};
+use crate::types::{KeptTicket, ProgramOwner, Subject, TicketOwner};
+
+/// Under which names a file can be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Names {
+    /// Only under those that the policy knows for it.
+    Known,
+    /// Also under others, by which no rule for a program finds it.
+    Any,
+}
 
 impl Policy {
     /// Would this policy decide every call of the ticket as the ticket does, by the ticket's
@@ -29,11 +38,40 @@ impl Policy {
         }
         false
     }
+
+    /// The same of a program ticket: would this policy, whose programs were just looked at,
+    /// decide so for every process of the host that runs the file, under each of its names
+    /// and for each user that the ticket is for? `false` for tickets of processes.
+    pub fn still_issues_to_program(&self, kept: &KeptTicket, names: Names) -> bool {
+        let TicketOwner::Program(program) = kept.owner else {
+            return false;
+        };
+        let ticket = &kept.ticket;
+        for (rule, reach) in self.about_file(Identity::from(&program), names) {
+            let contrary = rule.spec.action != ticket.verdict;
+            if Some(rule.id) == ticket.rule {
+                let always = reach == Reach::Always && covers_users(rule.spec.uid, &program);
+                return always && !contrary && rule.spec.scope.contains(&ticket.scope);
+            }
+            let uid = (rule.spec.uid, program.uid);
+            let possible = !matches!(uid, (Some(rules), Some(tickets)) if rules != tickets);
+            if contrary && possible && rule.spec.scope.overlaps(&ticket.scope) {
+                return false;
+            }
+        }
+        false
+    }
 }
 
 fn issued_to(kept: &KeptTicket, subject: &Subject) -> bool {
-    kept.process == subject.process
-        && kept.uid == subject.uid
-        && kept.net_ns == subject.net_ns
-        && kept.cgroup_id == subject.cgroup_id
+    matches!(kept.owner, TicketOwner::Process(owner)
+        if owner.process == subject.process
+            && owner.uid == subject.uid
+            && owner.net_ns == subject.net_ns
+            && owner.cgroup_id == subject.cgroup_id)
+}
+
+/// Is a rule for this user about each one that the ticket is for?
+fn covers_users(rule: Option<u32>, program: &ProgramOwner) -> bool {
+    rule.is_none() || rule == program.uid
 }

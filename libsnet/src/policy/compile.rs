@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::iter::{Peekable, from_fn};
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, Freshness, Host, Identity, Program, ProgramTable, Rule};
+use super::{Candidate, Freshness, Host, Identity, Names, Program, ProgramTable, Rule};
 use crate::types::{Fallbacks, Operation, Subject, Verdict};
 
 /// Rules ready to decide. Replaced whole, never edited.
@@ -44,6 +44,15 @@ pub(super) enum Standing {
     /// The subject's executable is at a path of the rule's program, but isn't the file that
     /// was there: the file was replaced since, or the path means another one to the subject.
     Stale,
+}
+
+/// How a rule stands to the processes that run a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It is about all of them.
+    Always,
+    /// About those that run it under one of its names.
+    UnderSomeName,
 }
 
 impl Policy {
@@ -118,6 +127,40 @@ impl Policy {
             })
             .filter_map(|(index, standing)| Some((self.rules.get(index)?, standing)))
             .filter(move |(rule, _)| rule.spec.uid.is_none_or(|wanted| wanted == uid))
+    }
+
+    /// The rules that are about processes of the host that run a file, whoever's they are,
+    /// in the order in which they are asked.
+    pub(super) fn about_file(
+        &self,
+        file: Identity,
+        names: Names,
+    ) -> impl Iterator<Item = (&Rule, Reach)> {
+        let paths = self.paths_of(file).len();
+        // In another mount namespace than the host's its names mean nothing.
+        let known = names == Names::Known && self.host.mnt_ns.is_none();
+        self.rules.iter().enumerate().filter_map(move |(index, rule)| {
+            if rule.spec.program == Program::Any {
+                return Some((rule, Reach::Always));
+            }
+            let bindings = self.for_path.values().flatten();
+            let here = bindings
+                .filter(|binding| binding.rule == index && binding.identities.contains(&file));
+            match here.count() {
+                0 => None,
+                count if known && count == paths => Some((rule, Reach::Always)),
+                _ => Some((rule, Reach::UnderSomeName)),
+            }
+        })
+    }
+
+    /// The paths at which rules know this file.
+    pub fn paths_of(&self, file: Identity) -> Vec<&Path> {
+        let known = |bindings: &&Vec<Binding>| {
+            bindings.iter().any(|binding| binding.identities.contains(&file))
+        };
+        let found = self.for_path.iter().filter(|(_, bindings)| known(bindings));
+        found.map(|(path, _)| path.as_path()).collect()
     }
 
     /// What applies when no rule decides.

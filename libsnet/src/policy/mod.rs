@@ -5,7 +5,8 @@
 //! their programs are at this moment ([`ProgramTable`]), into a [`Policy`], which is never
 //! edited: a change of either makes a new one. [`Policy::decide`] answers an event with a
 //! decision and the ticket that may go with it, or asks to look at the files again;
-//! [`Policy::still_issues`] tells which tickets outlive a change. [`winner`] is the kernel's
+//! [`Policy::still_issues`] and [`Policy::still_issues_to_program`]
+//! tell which tickets outlive a change. [`winner`] is the kernel's
 //! choice among the tickets of a process.
 //!
 //! Soundness: while the policy stands, a ticket never decides a call differently from what
@@ -23,6 +24,7 @@ mod tickets;
 #[cfg(test)]
 mod tests;
 
+pub use agree::Names;
 pub use compile::Policy;
 pub use decide::{Decision, Explanation, Freshness, Outcome, Source};
 pub use program::{Candidate, Host, Identity, ProgramTable};

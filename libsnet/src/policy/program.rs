@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{Program, Rule};
-use crate::types::{Exe, Subject};
+use crate::types::{Exe, ProgramOwner, Subject};
 
 /// A file, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +17,12 @@ pub struct Identity {
     pub device: u64,
     /// `st_ino`.
     pub inode: u64,
+}
+
+impl From<&ProgramOwner> for Identity {
+    fn from(program: &ProgramOwner) -> Self {
+        Self { device: program.device, inode: program.inode }
+    }
 }
 
 impl From<&Exe> for Identity {

@@ -17,7 +17,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::policy::{Identity, winner};
-use crate::types::{KeptTicket, Object, ProcessKey, Subject, Ticket, TicketId, Verdict};
+use crate::types::{
+    KeptTicket, Object, ProcessKey, ProcessOwner, Subject, Ticket, TicketId, TicketOwner, Verdict,
+};
 
 /// What a ticket is issued to, and what the caller must still be for it to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,23 +60,6 @@ impl Owner {
     }
 }
 
-/// A ticket as it is issued.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// What it decides, and for how long.
-    pub ticket: Ticket,
-    /// Calls that it may decide; `None` for no limit.
-    pub uses: Option<u32>,
-    /// Processes that its process forks get a copy each. Never together with `uses`.
-    pub inherit: bool,
-}
-
-impl From<Ticket> for Grant {
-    fn from(ticket: Ticket) -> Self {
-        Self { ticket, uses: None, inherit: false }
-    }
-}
-
 /// How many tickets may be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -112,7 +97,6 @@ struct Entry {
     ticket: Ticket,
     expires: Option<Duration>,
     uses_left: Option<u32>,
-    inherit: bool,
     /// The ticket that this is an inherited copy of.
     origin: Option<TicketId>,
     hits: u64,
@@ -190,31 +174,30 @@ impl TicketTable {
     pub fn install(
         &mut self,
         owner: Owner,
-        grants: Vec<Grant>,
+        tickets: Vec<Ticket>,
         now: Duration,
     ) -> Result<(), InstallError> {
         self.drop_other_executions(owner.process);
-        for (at, grant) in grants.iter().enumerate() {
-            let id = grant.ticket.id;
-            let before = grants.iter().take(at).any(|other| other.ticket.id == id);
+        for (at, ticket) in tickets.iter().enumerate() {
+            let id = ticket.id;
+            let before = tickets.iter().take(at).any(|other| other.id == id);
             if before || self.entries.contains_key(&id) {
                 return Err(InstallError::DuplicateId);
             }
         }
-        if !self.has_room(owner.process.tgid, grants.len()) {
+        if !self.has_room(owner.process.tgid, tickets.len()) {
             self.expire(now);
         }
-        if !self.has_room(owner.process.tgid, grants.len()) {
+        if !self.has_room(owner.process.tgid, tickets.len()) {
             return Err(InstallError::NoRoom);
         }
-        for Grant { ticket, uses, inherit } in grants {
+        for ticket in tickets {
             let expires = ticket.lifetime.map(|lifetime| now.saturating_add(lifetime));
             let entry = Entry {
                 owner,
-                ticket,
                 expires,
-                uses_left: uses,
-                inherit,
+                uses_left: ticket.uses,
+                ticket,
                 origin: None,
                 hits: 0,
                 last_hit: None,
@@ -224,19 +207,22 @@ impl TicketTable {
         Ok(())
     }
 
-    /// `parent` has forked `child`: the child gets copies of what is to be inherited, as far as
-    /// there is room. It has the parent's executable, user, namespaces and cgroup.
+    /// `parent` has forked `child`: the child gets copies of what is to be inherited, or of
+    /// nothing when there is no room for all, since a wide ticket without a narrower one would
+    /// decide otherwise than both. It has the parent's executable, user, namespaces and cgroup.
     pub fn forked(&mut self, parent: ProcessKey, child: ProcessKey, now: Duration) {
         let ids = self.by_process.get(&parent.tgid).cloned().unwrap_or_default();
-        for id in ids {
-            let Some(entry) = self.entries.get(&id) else { continue };
-            let goes = entry.inherit && entry.owner.process == parent && entry.is_live(now);
-            if !goes || !self.has_room(child.tgid, 1) {
-                continue;
-            }
-            let mut copy = entry.clone();
+        let entries = ids.iter().filter_map(|id| self.entries.get(id));
+        let goes = |entry: &&Entry| {
+            entry.ticket.inherit && entry.owner.process == parent && entry.is_live(now)
+        };
+        let inherited: Vec<Entry> = entries.filter(goes).cloned().collect();
+        if !self.has_room(child.tgid, inherited.len()) {
+            return;
+        }
+        for mut copy in inherited {
             copy.owner.process = child;
-            copy.origin = Some(entry.origin.unwrap_or(id));
+            copy.origin = Some(copy.origin.unwrap_or(copy.ticket.id));
             copy.ticket.id = TicketId(self.next_copy);
             (copy.hits, copy.last_hit) = (0, None);
             self.next_copy += 1;
@@ -289,12 +275,16 @@ impl TicketTable {
         self.entries.values().filter(move |entry| entry.is_live(now)).map(move |entry| KeptTicket {
             ticket: Ticket {
                 lifetime: entry.expires.map(|expires| expires.saturating_sub(now)),
+                uses: entry.uses_left,
                 ..entry.ticket.clone()
             },
-            process: entry.owner.process,
-            uid: entry.owner.uid,
-            net_ns: entry.owner.net_ns,
-            cgroup_id: entry.owner.cgroup_id,
+            owner: TicketOwner::Process(ProcessOwner {
+                process: entry.owner.process,
+                uid: entry.owner.uid,
+                net_ns: entry.owner.net_ns,
+                cgroup_id: entry.owner.cgroup_id,
+            }),
+            origin: entry.origin,
             hits: entry.hits,
             last_hit: entry.last_hit.map(|at| now.saturating_sub(at)),
         })

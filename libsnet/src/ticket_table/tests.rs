@@ -38,16 +38,16 @@ fn ticket(id: u64, verdict: Verdict, remote: Option<&str>) -> Ticket {
         remote: remote.map(|net| net.parse().unwrap()),
         ..Scope::ANY
     };
-    Ticket { id: TicketId(id), scope, verdict, lifetime: None, rule: Some(RuleId(1)) }
+    Ticket { rule: Some(RuleId(1)), ..Ticket::new(TicketId(id), scope, verdict) }
 }
 
-fn allow(id: u64) -> Grant {
-    ticket(id, Verdict::Allow, None).into()
+fn allow(id: u64) -> Ticket {
+    ticket(id, Verdict::Allow, None)
 }
 
-fn table(tgid: u32, grants: Vec<Grant>) -> TicketTable {
+fn table(tgid: u32, tickets: Vec<Ticket>) -> TicketTable {
     let mut table = TicketTable::new(BOUNDS);
-    table.install(owner(tgid, 1), grants, NOW).unwrap();
+    table.install(owner(tgid, 1), tickets, NOW).unwrap();
     table
 }
 
@@ -86,20 +86,19 @@ fn who_has_no_executable_is_decided_by_no_ticket() {
 #[test]
 fn the_most_specific_ticket_decides_and_deny_wins_a_tie() {
     let narrow = ticket(2, Verdict::Deny, Some("192.0.2.0/24"));
-    let mut first = table(7, vec![allow(1), narrow.clone().into()]);
+    let mut first = table(7, vec![allow(1), narrow.clone()]);
     assert_eq!(verdict(&mut first, &owner(7, 1)), Some(Verdict::Deny));
     assert!(first.revoke(TicketId(2)));
     assert_eq!(verdict(&mut first, &owner(7, 1)), Some(Verdict::Allow));
     let tie = ticket(3, Verdict::Allow, Some("192.0.2.0/24"));
-    let mut second = table(7, vec![tie.into(), narrow.into()]);
+    let mut second = table(7, vec![tie, narrow]);
     assert_eq!(verdict(&mut second, &owner(7, 1)), Some(Verdict::Deny));
 }
 
 #[test]
 fn an_expired_ticket_does_not_count() {
-    let mut grant = allow(1);
-    grant.ticket.lifetime = Some(Duration::from_secs(5));
-    let mut table = table(7, vec![grant]);
+    let lifetime = Some(Duration::from_secs(5));
+    let mut table = table(7, vec![Ticket { lifetime, ..allow(1) }]);
     let call = connect("192.0.2.1:443");
     let last = NOW + Duration::from_millis(4999);
     assert!(table.decide(&owner(7, 1), &call, last).is_some());
@@ -113,7 +112,7 @@ fn an_expired_ticket_does_not_count() {
 
 #[test]
 fn a_ticket_is_used_so_often_and_then_gone() {
-    let mut table = table(7, vec![Grant { uses: Some(2), ..allow(1) }]);
+    let mut table = table(7, vec![Ticket { uses: Some(2), ..allow(1) }]);
     assert_eq!(verdict(&mut table, &owner(7, 1)), Some(Verdict::Allow));
     assert_eq!(verdict(&mut table, &owner(7, 1)), Some(Verdict::Allow));
     assert_eq!(verdict(&mut table, &owner(7, 1)), None);
@@ -132,11 +131,11 @@ fn an_execution_drops_the_tickets_of_the_one_before() {
 
 #[test]
 fn a_forked_process_gets_copies_of_what_is_to_be_inherited() {
-    let mut table = table(7, vec![allow(1), Grant { inherit: true, ..allow(2) }]);
+    let mut table = table(7, vec![allow(1), Ticket { inherit: true, ..allow(2) }]);
     table.forked(process(7, 1), process(9, 1), NOW);
     table.forked(process(9, 1), process(10, 1), NOW);
     table.forked(process(7, 2), process(11, 1), NOW);
-    let held: Vec<u32> = table.list(NOW).map(|kept| kept.process.tgid).collect();
+    let held: Vec<u32> = table.list(NOW).map(|kept| kept.owner.process().unwrap().tgid).collect();
     assert_eq!(held, [7, 7, 9, 10]);
     assert_eq!(verdict(&mut table, &owner(10, 1)), Some(Verdict::Allow));
     assert!(table.revoke(TicketId(2)), "with all copies");
@@ -172,7 +171,7 @@ fn all_or_none_are_kept_within_the_bounds() {
 #[test]
 fn expired_tickets_make_room() {
     let mut brief = allow(1);
-    brief.ticket.lifetime = Some(Duration::from_secs(1));
+    brief.lifetime = Some(Duration::from_secs(1));
     let mut table = table(7, vec![brief, allow(2), allow(3), allow(4)]);
     assert_eq!(table.install(owner(7, 1), vec![allow(5)], NOW), Err(InstallError::NoRoom));
     table.install(owner(7, 1), vec![allow(5)], NOW + Duration::from_secs(1)).unwrap();
@@ -188,9 +187,9 @@ proptest! {
         for (step, tgid, exec, id) in steps {
             match step {
                 0 => {
-                    let mut grant = Grant { inherit: id % 2 == 0, ..allow(id + 1) };
-                    grant.ticket.lifetime = (id % 3 == 0).then(|| Duration::from_secs(id + 1));
-                    let _ = table.install(owner(tgid, exec), vec![grant], now);
+                    let mut ticket = Ticket { inherit: id % 2 == 0, ..allow(id + 1) };
+                    ticket.lifetime = (id % 3 == 0).then(|| Duration::from_secs(id + 1));
+                    let _ = table.install(owner(tgid, exec), vec![ticket], now);
                 }
                 1 => table.executed(process(tgid, exec)),
                 2 => table.ended(tgid),
@@ -205,7 +204,7 @@ proptest! {
             let caller = owner(tgid, exec);
             if let Some(hit) = table.decide(&caller, &connect("192.0.2.1:443"), now) {
                 let own = table.list(now).find(|kept| kept.ticket.id == hit.id).unwrap();
-                prop_assert_eq!(own.process, caller.process);
+                prop_assert_eq!(own.owner.process().unwrap(), caller.process);
             }
         }
     }

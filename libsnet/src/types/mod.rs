@@ -17,4 +17,7 @@ pub use mask::{Operation, Operations, ParseMaskError, Protocol, Protocols};
 pub use scope::{PortRange, Scope};
 pub use settings::{Fallbacks, Limits, Settings, Stats, WatchSet};
 pub use subject::{Exe, ProcessKey, Subject};
-pub use ticket::{KeptTicket, RuleId, Ticket, TicketId, Verdict};
+pub use ticket::{
+    KeptTicket, ProcessOwner, ProgramOwner, RuleId, Ticket, TicketId, TicketOwner, TicketTarget,
+    Verdict,
+};

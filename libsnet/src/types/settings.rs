@@ -80,6 +80,8 @@ pub struct Stats {
     pub held: u32,
     /// Tickets now.
     pub tickets: u32,
+    /// Processes and programs that have tickets now.
+    pub owners: u32,
     /// Process id of the decider.
     pub decider: Option<u32>,
 }

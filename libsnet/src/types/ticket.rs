@@ -54,10 +54,18 @@ impl fmt::Display for RuleId {
     }
 }
 
-/// Number of a ticket, chosen by the decider; not 0, unique among live tickets.
+/// Number of a ticket: chosen by the decider, not 0, below 2^63, unique among live tickets.
+/// Inherited copies have numbers of the kernel's, from 2^63 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TicketId(pub u64);
+
+impl TicketId {
+    /// Did the kernel choose it, for a copy that a child inherited?
+    pub fn is_copy(self) -> bool {
+        self.0 >> 63 != 0
+    }
+}
 
 impl fmt::Display for TicketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +73,7 @@ impl fmt::Display for TicketId {
     }
 }
 
-/// A verdict to be remembered for the process that asked.
+/// A verdict to be remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
     /// Its number.
@@ -74,25 +82,84 @@ pub struct Ticket {
     pub scope: Scope,
     /// How it decides them.
     pub verdict: Verdict,
-    /// How long it counts; `None` means until the process ends.
+    /// How long it counts; `None` means until its process ends, and for a program for ever.
     pub lifetime: Option<Duration>,
     /// The rule behind it.
     pub rule: Option<RuleId>,
+    /// How many calls it may decide; `None` means any number. Not together with `inherit`.
+    pub uses: Option<u32>,
+    /// Do processes that its process forks get a copy? Not for programs.
+    pub inherit: bool,
+}
+
+impl Ticket {
+    /// A ticket without a rule or a limit, which nobody inherits.
+    pub fn new(id: TicketId, scope: Scope, verdict: Verdict) -> Self {
+        Self { id, scope, verdict, lifetime: None, rule: None, uses: None, inherit: false }
+    }
+}
+
+/// A program that has tickets: the processes of the host's user namespace that run a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProgramOwner {
+    /// `st_dev` of the file.
+    pub device: u64,
+    /// `st_ino` of the file.
+    pub inode: u64,
+    /// Effective user; `None` means any.
+    pub uid: Option<u32>,
+}
+
+/// A process that has tickets, and where it was when it got them: they count only there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessOwner {
+    /// The process.
+    pub process: ProcessKey,
+    /// Effective user.
+    pub uid: u32,
+    /// Network namespace.
+    pub net_ns: u32,
+    /// Cgroup.
+    pub cgroup_id: u64,
+}
+
+/// Whom a ticket is to be given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TicketTarget {
+    /// A running process.
+    Process(ProcessKey),
+    /// All that run a program, now and later.
+    Program(ProgramOwner),
+}
+
+/// Whom a ticket in the kernel is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TicketOwner {
+    /// A process.
+    Process(ProcessOwner),
+    /// All that run a program.
+    Program(ProgramOwner),
+}
+
+impl TicketOwner {
+    /// The process, if it is one.
+    pub fn process(&self) -> Option<ProcessKey> {
+        match self {
+            Self::Process(owner) => Some(owner.process),
+            Self::Program(_) => None,
+        }
+    }
 }
 
 /// A ticket as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptTicket {
-    /// The ticket; its lifetime is what is left.
+    /// The ticket; its lifetime and its uses are what is left.
     pub ticket: Ticket,
-    /// The process it is for.
-    pub process: ProcessKey,
-    /// Effective user it was issued for.
-    pub uid: u32,
-    /// Network namespace it was issued for.
-    pub net_ns: u32,
-    /// Cgroup it was issued for.
-    pub cgroup_id: u64,
+    /// Whom it is for.
+    pub owner: TicketOwner,
+    /// The ticket that it is an inherited copy of. Removing that removes this.
+    pub origin: Option<TicketId>,
     /// Calls it decided.
     pub hits: u64,
     /// Time since the last of them.

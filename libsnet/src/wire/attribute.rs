@@ -117,6 +117,11 @@ impl<'a> Table<'a> {
         payload.map(|payload| V::read(key, payload)).transpose()
     }
 
+    /// Is it there, whatever it holds?
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.0.get(usize::from(key.number)).is_some_and(Option::is_some)
+    }
+
     pub(super) fn required<V: Value<'a>>(&self, key: Key) -> Result<V, DecodeError> {
         self.optional(key)?.ok_or(DecodeError::Missing(key.name))
     }

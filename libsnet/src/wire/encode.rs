@@ -51,6 +51,11 @@ impl AttributeList {
         payload.map_or(Ok(()), |payload| self.put(key, payload))
     }
 
+    /// One that says something by being there.
+    pub(super) fn put_flag(&mut self, key: Key) -> Result<(), EncodeError> {
+        self.put(key, [0u8; 0].as_slice())
+    }
+
     /// The bytes and the NUL that ends a string.
     pub(super) fn put_text(&mut self, key: Key, text: &[u8]) -> Result<(), EncodeError> {
         self.put(key, [text, &[0]].concat().as_slice())

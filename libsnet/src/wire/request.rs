@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::attribute::key;
 use super::encode::{self, AttributeList};
 use super::{EncodeError, Envelope, settings, ticket};
-use crate::types::{ProcessKey, RequestId, RuleId, Settings, Ticket, TicketId, Verdict, WatchSet};
+use crate::types::{
+    RequestId, RuleId, Settings, Ticket, TicketId, TicketTarget, Verdict, WatchSet,
+};
 use crate::uapi::{self, cmd};
 
 /// A command with what it carries.
@@ -48,8 +50,8 @@ pub enum Request<'a> {
         /// The time; the kernel takes 1 ms to 10 min.
         deadline: Duration,
     },
-    /// Remember something for running processes.
-    TicketAdd(&'a [(ProcessKey, Ticket)]),
+    /// Remember something for running processes and for programs.
+    TicketAdd(&'a [(TicketTarget, Ticket)]),
     /// Forget some tickets.
     TicketDelete(TicketSelector),
     /// List the tickets; see [`ticket::decode`].
@@ -63,7 +65,7 @@ pub enum Request<'a> {
 /// Which tickets to forget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TicketSelector {
-    /// This one.
+    /// This one, and its inherited copies.
     Id(TicketId),
     /// All that a rule made.
     Rule(RuleId),
@@ -131,8 +133,7 @@ impl Request<'_> {
                 list.put(key!(main::DEADLINE), encode::milliseconds_u32(deadline))?;
             }
             Self::TicketAdd(tickets) => {
-                let nests =
-                    tickets.iter().map(|(process, one)| ticket::encode_kept_by(one, *process));
+                let nests = tickets.iter().map(|(target, one)| ticket::encode_for(one, *target));
                 put_tickets(&mut list, nests)?;
             }
             Self::TicketDelete(selector) => match selector {
@@ -171,13 +172,12 @@ fn put_tickets(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Scope;
+    use crate::types::{ProcessKey, ProgramOwner, Scope};
     use crate::wire::attribute::{Table, repeated};
     use crate::wire::{Genl, Messages};
 
     fn ticket(id: u64) -> Ticket {
-        let (id, verdict) = (TicketId(id), Verdict::Allow);
-        Ticket { id, scope: Scope::ANY, verdict, lifetime: None, rule: None }
+        Ticket::new(TicketId(id), Scope::ANY, Verdict::Allow)
     }
 
     fn encoded(request: Request<'_>) -> Vec<u8> {
@@ -189,6 +189,15 @@ mod tests {
 
     fn genl(bytes: &[u8]) -> Genl<'_> {
         Messages::new(bytes).next().unwrap().unwrap().genl().unwrap()
+    }
+
+    fn added(target: TicketTarget) -> Vec<u8> {
+        encoded(Request::TicketAdd(&[(target, ticket(1))]))
+    }
+
+    /// The one ticket of a message.
+    fn nest_of(bytes: &[u8]) -> Table<'_> {
+        Table::new(genl(bytes).attributes).unwrap().nest(key!(main::TICKET)).unwrap()
     }
 
     #[test]
@@ -211,11 +220,25 @@ mod tests {
     #[test]
     fn a_ticket_for_a_running_process_names_its_execution() {
         let process = ProcessKey { tgid: 10, start_time: 11, exec_id: 12 };
-        let bytes = encoded(Request::TicketAdd(&[(process, ticket(1))]));
-        let nest = Table::new(genl(&bytes).attributes).unwrap().nest(key!(main::TICKET)).unwrap();
+        let bytes = added(TicketTarget::Process(process));
+        let nest = nest_of(&bytes);
         assert_eq!(nest.required(key!(ticket::TGID)), Ok(10u32));
         assert_eq!(nest.required(key!(ticket::START_TIME)), Ok(11u64));
         assert_eq!(nest.required(key!(ticket::EXEC_ID)), Ok(12u64));
+    }
+
+    #[test]
+    fn a_ticket_for_a_program_names_its_file_and_no_process() {
+        let program = ProgramOwner { device: 1, inode: 2, uid: None };
+        let bytes = added(TicketTarget::Program(program));
+        let nest = nest_of(&bytes);
+        assert_eq!(nest.required(key!(ticket::EXE_DEVICE)), Ok(1u64));
+        assert_eq!(nest.required(key!(ticket::EXE_INODE)), Ok(2u64));
+        for absent in [key!(ticket::TGID), key!(ticket::UID)] {
+            assert!(!nest.has(absent), "{absent:?}");
+        }
+        let bytes = added(TicketTarget::Program(ProgramOwner { uid: Some(0), ..program }));
+        assert_eq!(nest_of(&bytes).required(key!(ticket::UID)), Ok(0u32));
     }
 
     #[test]

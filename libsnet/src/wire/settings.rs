@@ -138,6 +138,7 @@ pub fn decode_stats(attributes: &[u8]) -> Result<Stats, DecodeError> {
         audit_dropped: table.required(key!(stats::AUDIT_DROPPED))?,
         held: table.required(key!(stats::HELD))?,
         tickets: table.required(key!(stats::TICKETS))?,
+        owners: table.required(key!(stats::OWNERS))?,
         decider: table.optional(key!(stats::DECIDER))?,
     })
 }

@@ -12,7 +12,10 @@ use ipnet::IpNet;
 use super::attribute::{Key, Table, key};
 use super::encode::{self, AttributeList};
 use super::{DecodeError, EncodeError, Envelope};
-use crate::types::{KeptTicket, PortRange, ProcessKey, RuleId, Scope, Ticket, TicketId};
+use crate::types::{
+    KeptTicket, PortRange, ProcessKey, ProcessOwner, ProgramOwner, RuleId, Scope, Ticket, TicketId,
+    TicketOwner, TicketTarget,
+};
 use crate::uapi;
 
 /// Decodes the attributes of a message of a `ticket-get` dump.
@@ -23,6 +26,23 @@ pub fn decode(attributes: &[u8]) -> Result<KeptTicket, DecodeError> {
     let table = Table::new(attributes)?.nest(key!(main::TICKET))?;
     Ok(KeptTicket {
         ticket: decode_ticket(&table)?,
+        owner: decode_owner(&table)?,
+        origin: table.optional(key!(ticket::ORIGIN))?.map(TicketId),
+        hits: table.required(key!(ticket::HITS))?,
+        last_hit: table.optional(key!(ticket::LAST_HIT))?.map(Duration::from_millis),
+    })
+}
+
+/// An executable stands in place of a process.
+fn decode_owner(table: &Table<'_>) -> Result<TicketOwner, DecodeError> {
+    if let Some(device) = table.optional(key!(ticket::EXE_DEVICE))? {
+        return Ok(TicketOwner::Program(ProgramOwner {
+            device,
+            inode: table.required(key!(ticket::EXE_INODE))?,
+            uid: table.optional(key!(ticket::UID))?,
+        }));
+    }
+    Ok(TicketOwner::Process(ProcessOwner {
         process: ProcessKey {
             tgid: table.required(key!(ticket::TGID))?,
             start_time: table.required(key!(ticket::START_TIME))?,
@@ -31,9 +51,7 @@ pub fn decode(attributes: &[u8]) -> Result<KeptTicket, DecodeError> {
         uid: table.required(key!(ticket::UID))?,
         net_ns: table.required(key!(ticket::NET_NS))?,
         cgroup_id: table.required(key!(ticket::CGROUP_ID))?,
-        hits: table.required(key!(ticket::HITS))?,
-        last_hit: table.optional(key!(ticket::LAST_HIT))?.map(Duration::from_millis),
-    })
+    }))
 }
 
 fn decode_ticket(table: &Table<'_>) -> Result<Ticket, DecodeError> {
@@ -59,6 +77,8 @@ fn decode_ticket(table: &Table<'_>) -> Result<Ticket, DecodeError> {
         verdict: table.required(key!(ticket::VERDICT))?,
         lifetime: table.optional(key!(ticket::LIFETIME))?.map(Duration::from_millis),
         rule: rule.filter(|id| *id != 0).map(RuleId),
+        uses: table.optional(key!(ticket::USES))?,
+        inherit: table.has(key!(ticket::INHERIT)),
     })
 }
 
@@ -89,27 +109,44 @@ fn decode_ports(table: &Table<'_>, min: Key, max: Key) -> Result<PortRange, Deco
 /// # Errors
 /// [`EncodeError::Encoder`], which no ticket is known to cause.
 pub fn encode(kept: &KeptTicket, envelope: Envelope, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let mut inner = encode_kept_by(&kept.ticket, kept.process)?;
+    let mut inner = match kept.owner {
+        TicketOwner::Process(owner) => {
+            let target = TicketTarget::Process(owner.process);
+            let mut inner = encode_for(&kept.ticket, target)?;
+            inner.put(key!(ticket::UID), owner.uid)?;
+            inner.put(key!(ticket::NET_NS), owner.net_ns)?;
+            inner.put(key!(ticket::CGROUP_ID), owner.cgroup_id)?;
+            inner
+        }
+        TicketOwner::Program(owner) => encode_for(&kept.ticket, TicketTarget::Program(owner))?,
+    };
+    inner.put_some(key!(ticket::ORIGIN), kept.origin.map(|origin| origin.0))?;
     inner.put(key!(ticket::HITS), kept.hits)?;
     inner.put_some(key!(ticket::LAST_HIT), kept.last_hit.map(encode::milliseconds))?;
-    inner.put(key!(ticket::UID), kept.uid)?;
-    inner.put(key!(ticket::NET_NS), kept.net_ns)?;
-    inner.put(key!(ticket::CGROUP_ID), kept.cgroup_id)?;
     let mut list = AttributeList::default();
     list.nest(key!(main::TICKET), inner)?;
     encode::message(envelope, (uapi::cmd::TICKET_GET, uapi::FAMILY_VERSION), list, out)
 }
 
-/// A ticket and its process. The start time goes with them: a process id comes again, and
+/// A ticket and whom it is for. The start time goes with a process: its id comes again, and
 /// then often with the same exec id, since a fork inherits it.
-pub(super) fn encode_kept_by(
+pub(super) fn encode_for(
     ticket: &Ticket,
-    process: ProcessKey,
+    target: TicketTarget,
 ) -> Result<AttributeList, EncodeError> {
     let mut list = encode_ticket(ticket)?;
-    list.put(key!(ticket::TGID), process.tgid)?;
-    list.put(key!(ticket::EXEC_ID), process.exec_id)?;
-    list.put(key!(ticket::START_TIME), process.start_time)?;
+    match target {
+        TicketTarget::Process(process) => {
+            list.put(key!(ticket::TGID), process.tgid)?;
+            list.put(key!(ticket::EXEC_ID), process.exec_id)?;
+            list.put(key!(ticket::START_TIME), process.start_time)?;
+        }
+        TicketTarget::Program(program) => {
+            list.put(key!(ticket::EXE_DEVICE), program.device)?;
+            list.put(key!(ticket::EXE_INODE), program.inode)?;
+            list.put_some(key!(ticket::UID), program.uid)?;
+        }
+    }
     Ok(list)
 }
 
@@ -134,6 +171,10 @@ pub(super) fn encode_ticket(ticket: &Ticket) -> Result<AttributeList, EncodeErro
     list.put(key!(ticket::VERDICT), ticket.verdict as u32)?;
     list.put_some(key!(ticket::LIFETIME), ticket.lifetime.map(encode::milliseconds))?;
     list.put_some(key!(ticket::RULE_ID), ticket.rule.map(|rule| rule.0))?;
+    list.put_some(key!(ticket::USES), ticket.uses)?;
+    if ticket.inherit {
+        list.put_flag(key!(ticket::INHERIT))?;
+    }
     Ok(list)
 }
 
@@ -156,14 +197,19 @@ mod tests {
     use crate::wire::Messages;
 
     fn sample(scope: Scope) -> KeptTicket {
-        let id = TicketId(5);
-        let lifetime = Some(Duration::from_millis(1500));
         KeptTicket {
-            ticket: Ticket { id, scope, verdict: Verdict::Deny, lifetime, rule: Some(RuleId(9)) },
-            process: ProcessKey { tgid: 10, start_time: 11, exec_id: 12 },
-            uid: 1000,
-            net_ns: 4026531840,
-            cgroup_id: 77,
+            ticket: Ticket {
+                lifetime: Some(Duration::from_millis(1500)),
+                rule: Some(RuleId(9)),
+                ..Ticket::new(TicketId(5), scope, Verdict::Deny)
+            },
+            owner: TicketOwner::Process(ProcessOwner {
+                process: ProcessKey { tgid: 10, start_time: 11, exec_id: 12 },
+                uid: 1000,
+                net_ns: 4026531840,
+                cgroup_id: 77,
+            }),
+            origin: None,
             hits: 3,
             last_hit: Some(Duration::from_millis(20)),
         }
@@ -200,6 +246,41 @@ mod tests {
         assert_eq!(back(&sample(narrow())), Ok(sample(narrow())));
         let v6 = Scope { remote: Some("2001:db8::/33".parse().unwrap()), ..narrow() };
         assert_eq!(back(&sample(v6.clone())), Ok(sample(v6)));
+    }
+
+    #[test]
+    fn limits_and_inheritance_come_back() {
+        let mut kept = sample(narrow());
+        kept.ticket.uses = Some(3);
+        assert_eq!(back(&kept), Ok(kept.clone()));
+        kept.ticket = Ticket { uses: None, inherit: true, id: TicketId(1 << 63), ..kept.ticket };
+        kept.origin = Some(TicketId(5));
+        assert!(kept.ticket.id.is_copy());
+        assert_eq!(back(&kept), Ok(kept));
+    }
+
+    #[test]
+    fn a_program_stands_in_place_of_a_process() {
+        for uid in [None, Some(0)] {
+            let owner = TicketOwner::Program(ProgramOwner { device: 0x801, inode: 7, uid });
+            let kept = KeptTicket { owner, ..sample(narrow()) };
+            assert_eq!(back(&kept), Ok(kept));
+        }
+    }
+
+    #[test]
+    fn a_program_without_its_inode_is_refused() {
+        let mut list = encode_ticket(&sample(Scope::ANY).ticket).unwrap();
+        list.put(key!(ticket::EXE_DEVICE), 1u64).unwrap();
+        list.put(key!(ticket::HITS), 0u64).unwrap();
+        let mut outer = AttributeList::default();
+        outer.nest(key!(main::TICKET), list).unwrap();
+        let mut bytes = Vec::new();
+        let envelope = Envelope { family: 32, flags: 0, sequence: 0 };
+        encode::message(envelope, (1, 1), outer, &mut bytes).unwrap();
+        let message = Messages::new(&bytes).next().unwrap().unwrap();
+        let missing = DecodeError::Missing(key!(ticket::EXE_INODE).name);
+        assert_eq!(decode(message.genl().unwrap().attributes), Err(missing));
     }
 
     #[test]

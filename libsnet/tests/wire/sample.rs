@@ -9,8 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use libsnet::types::{
     AuditRecord, CallFlags, Cause, Event, Exe, KeptTicket, Limits, Object, Operation, Operations,
-    PortRange, ProcessKey, Protocol, Protocols, RequestId, RuleId, Scope, Settings, Subject,
-    Ticket, TicketId, Verdict, WatchSet,
+    PortRange, ProcessKey, ProcessOwner, ProgramOwner, Protocol, Protocols, RequestId, RuleId,
+    Scope, Settings, Subject, Ticket, TicketId, TicketOwner, Verdict, WatchSet,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -160,26 +160,37 @@ fn scope() -> impl Strategy<Value = Scope> {
 
 fn ticket() -> impl Strategy<Value = Ticket> {
     let rule = option::of((1..=u64::MAX).prop_map(RuleId));
-    (any::<u64>(), scope(), verdict(), option::of(milliseconds()), rule).prop_map(
-        |(id, scope, verdict, lifetime, rule)| Ticket {
+    let limits = (option::of(any::<u32>()), any::<bool>());
+    (any::<u64>(), scope(), verdict(), option::of(milliseconds()), rule, limits).prop_map(
+        |(id, scope, verdict, lifetime, rule, (uses, inherit))| Ticket {
             id: TicketId(id),
             scope,
             verdict,
             lifetime,
             rule,
+            uses,
+            inherit,
         },
     )
 }
 
+fn owner() -> impl Strategy<Value = TicketOwner> {
+    let processes =
+        (process(), any::<(u32, u32, u64)>()).prop_map(|(process, (uid, net_ns, cgroup_id))| {
+            TicketOwner::Process(ProcessOwner { process, uid, net_ns, cgroup_id })
+        });
+    let programs = any::<(u64, u64, Option<u32>)>()
+        .prop_map(|(device, inode, uid)| TicketOwner::Program(ProgramOwner { device, inode, uid }));
+    prop_oneof![processes, programs]
+}
+
 pub(crate) fn kept_ticket() -> impl Strategy<Value = KeptTicket> {
-    let issued_for = any::<(u32, u32, u64)>();
-    (ticket(), process(), issued_for, any::<u64>(), option::of(milliseconds())).prop_map(
-        |(ticket, process, (uid, net_ns, cgroup_id), hits, last_hit)| KeptTicket {
+    let origin = option::of(any::<u64>().prop_map(TicketId));
+    (ticket(), owner(), origin, any::<u64>(), option::of(milliseconds())).prop_map(
+        |(ticket, owner, origin, hits, last_hit)| KeptTicket {
             ticket,
-            process,
-            uid,
-            net_ns,
-            cgroup_id,
+            owner,
+            origin,
             hits,
             last_hit,
         },

@@ -107,8 +107,8 @@ fn tell_kernel(
         out,
         "tickets",
         Span::plain(format!(
-            "{} now; allowed {}, denied {}",
-            stats.tickets, stats.ticket_allowed, stats.ticket_denied,
+            "{} now, of {} processes and programs; allowed {}, denied {}",
+            stats.tickets, stats.owners, stats.ticket_allowed, stats.ticket_denied,
         )),
     )?;
     field(

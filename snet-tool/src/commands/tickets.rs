@@ -87,21 +87,42 @@ fn row(ticket: &TicketRecord) -> Vec<Span> {
     let millis = |millis| duration(Duration::from_millis(millis));
     vec![
         Span::plain(ticket.id),
-        Span::plain(ticket.process.tgid),
-        Span::optional(ticket.exe.as_ref()),
-        Span::plain(user_text(ticket.uid)),
+        process(ticket),
+        Span::optional(ticket.exe.as_ref().or(ticket.file.as_ref())),
+        ticket.uid.map_or_else(|| Span::dim("any"), |uid| Span::plain(user_text(uid))),
         verdict(ticket.verdict),
         Span::plain(&ticket.scope),
         Span::optional(ticket.rule),
-        ticket.expires_in.map_or_else(
-            || Span::dim("with the process"),
-            |left| Span::plain(format!("in {}", millis(left))),
-        ),
+        end(ticket),
         Span::plain(ticket.hits),
         ticket
             .last_hit
             .map_or_else(|| Span::dim("-"), |ago| Span::plain(format!("{} ago", millis(ago)))),
     ]
+}
+
+fn process(ticket: &TicketRecord) -> Span {
+    match ticket.process {
+        None => Span::dim("any"),
+        Some(process) if ticket.inherited => Span::plain(format!("{} inherited", process.tgid)),
+        Some(process) => Span::plain(process.tgid),
+    }
+}
+
+/// When it ends by itself.
+fn end(ticket: &TicketRecord) -> Span {
+    let time =
+        ticket.expires_in.map(|left| format!("in {}", duration(Duration::from_millis(left))));
+    let calls = ticket.uses.map(|left| match left {
+        1 => "after 1 call".to_owned(),
+        left => format!("after {left} calls"),
+    });
+    match (time, calls, ticket.process) {
+        (Some(time), Some(calls), _) => Span::plain(format!("{time}, {calls}")),
+        (Some(end), None, _) | (None, Some(end), _) => Span::plain(end),
+        (None, None, Some(_)) => Span::dim("with the process"),
+        (None, None, None) => Span::dim("never"),
+    }
 }
 
 /// Those of a process, or all.

@@ -27,7 +27,7 @@ decided   8
 journal   0 entries lost
 kernel    protocol 1, decided by this snetd
 calls     100, 0 held now
-tickets   0 now; allowed 90, denied 0
+tickets   0 now, of 0 processes and programs; allowed 90, denied 0
 verdicts  allowed 0, denied 8; events sent 0
 fallbacks 2: no verdict in time 2
 killed    0 while held

@@ -10,13 +10,16 @@ use crate::fake::{Act, Fake, reply};
 fn ticket(id: u64) -> TicketRecord {
     TicketRecord {
         id: TicketId(id),
-        process: ProcessKey { tgid: 4711, start_time: 12_345, exec_id: 2 },
+        inherited: false,
+        process: Some(ProcessKey { tgid: 4711, start_time: 12_345, exec_id: 2 }),
         exe: Some("/tmp/a\u{202e}b".into()),
-        uid: 0,
+        file: None,
+        uid: Some(0),
         verdict: Verdict::Allow,
         scope: Scope::ANY,
         rule: Some(RuleId(3)),
         expires_in: None,
+        uses: None,
         hits: 5,
         last_hit: Some(61_000),
     }
@@ -49,12 +52,46 @@ ID  PROCESS  PROGRAM          USER  VERDICT  CALLS    RULE  EXPIRES           HI
     assert_eq!(listing().run(&["tickets", "list"]).out, expected);
 }
 
+/// A program's, a program's that the daemon has no path for, a copy, and one for a call.
+fn special_tickets() -> Vec<TicketRecord> {
+    let program = TicketRecord {
+        process: None,
+        exe: Some("/usr/bin/curl".into()),
+        file: Some("8:1 77".into()),
+        uid: None,
+        ..ticket(1)
+    };
+    let unknown =
+        TicketRecord { exe: None, expires_in: Some(60_000), uses: Some(3), ..program.clone() };
+    let copy = TicketRecord { inherited: true, exe: None, ..ticket(17) };
+    let once = TicketRecord { uses: Some(1), exe: None, ..ticket(18) };
+    vec![program, unknown, copy, once]
+}
+
+#[test]
+fn a_list_shows_programs_copies_and_what_may_still_be_decided() {
+    let expected = "\
+ID  PROCESS         PROGRAM        USER  VERDICT  CALLS    RULE  EXPIRES                  HITS  LAST HIT
+1   any             /usr/bin/curl  any   allow    any any  3     never                    5     1m01s ago
+1   any             8:1 77         any   allow    any any  3     in 1m00s, after 3 calls  5     1m01s ago
+17  4711 inherited  -              root  allow    any any  3     with the process         5     1m01s ago
+18  4711            -              root  allow    any any  3     after 1 call             5     1m01s ago
+";
+    let fake = Fake::new(|_, _| reply(Reply::Tickets { tickets: special_tickets() }));
+    assert_eq!(fake.run(&["tickets"]).out, expected);
+}
+
 #[test]
 fn json_is_a_record_on_each_line() {
+    for tickets in [two_tickets(), special_tickets()] {
+        let given = tickets.clone();
+        let fake = Fake::new(move |_, _| reply(Reply::Tickets { tickets: given.clone() }));
+        let ran = fake.run(&["tickets", "--json"]);
+        let records: Vec<TicketRecord> =
+            ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(records, tickets);
+    }
     let ran = listing().run(&["tickets", "--json"]);
-    let records: Vec<TicketRecord> =
-        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(records, two_tickets());
     assert!(ran.out.contains("\\u202e"), "{}", ran.out);
 }
 

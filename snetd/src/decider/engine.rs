@@ -71,10 +71,11 @@ impl Engine {
     }
 
     /// Begins anew with a kernel module, in which these tickets live from before: numbers of
-    /// requests start over, those of tickets go on above.
+    /// requests start over, those of tickets go on above. Copies have numbers of the kernel's.
     pub(super) fn meet_kernel(&mut self, tickets: impl Iterator<Item = TicketId>) {
-        let highest = tickets.map(|id| id.0).max().unwrap_or(0);
-        self.next_ticket = self.next_ticket.max(highest.saturating_add(1));
+        let own = tickets.filter(|id| !id.is_copy());
+        let highest = own.map(|id| id.0).max().unwrap_or(0);
+        self.next_ticket = self.next_ticket.max(after(TicketId(highest)));
         self.just = JustIssued::default();
         self.seen = Seen::default();
     }
@@ -98,11 +99,9 @@ impl Engine {
                 let wanted = ticket
                     .filter(|scope| !self.just.has(&event.subject, scope, decision.rule, now));
                 let ticket = wanted.map(|scope| Ticket {
-                    id: self.take_ticket_id(),
-                    scope,
-                    verdict: decision.verdict,
                     lifetime: self.lifetime,
                     rule: decision.rule,
+                    ..Ticket::new(self.take_ticket_id(), scope, decision.verdict)
                 });
                 Step::Answer(decision, ticket)
             }
@@ -121,10 +120,16 @@ impl Engine {
     }
 
     fn take_ticket_id(&mut self) -> TicketId {
-        let id = self.next_ticket;
-        self.next_ticket = id.wrapping_add(1).max(1);
-        TicketId(id)
+        let id = TicketId(self.next_ticket);
+        self.next_ticket = after(id);
+        id
     }
+}
+
+/// The number that follows, of those that a decider may choose.
+fn after(ticket: TicketId) -> u64 {
+    let next = TicketId(ticket.0.saturating_add(1));
+    if next.is_copy() { 1 } else { next.0 }
 }
 
 /// Where numbers of tickets begin: grows from one start to the next, leaves room for a
@@ -260,8 +265,18 @@ pub(crate) mod tests {
         assert!(first > 1 << 50 && first < 1 << 53);
         engine.meet_kernel([TicketId(first + 10), TicketId(3)].into_iter());
         assert_eq!(engine.take_ticket_id(), TicketId(first + 11));
-        engine.meet_kernel(std::iter::empty());
+        let copy = TicketId(1 << 63 | 7);
+        engine.meet_kernel([copy].into_iter());
         assert_eq!(engine.take_ticket_id(), TicketId(first + 12));
+    }
+
+    #[test]
+    fn numbers_of_tickets_end_below_those_of_the_kernel() {
+        let mut engine = engine(5);
+        let last = TicketId((1 << 63) - 2);
+        engine.meet_kernel([last].into_iter());
+        assert_eq!(engine.take_ticket_id(), TicketId(last.0 + 1));
+        assert_eq!(engine.take_ticket_id(), TicketId(1));
     }
 
     #[test]

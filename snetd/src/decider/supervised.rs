@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use libsnet::client::Error;
 use libsnet::control::{Ask, MAX_MESSAGE, Said, SupervisedStatus, Terms, Told};
-use libsnet::ticket_table::{Bounds, Grant, Owner, TicketTable};
+use libsnet::ticket_table::{Bounds, Owner, TicketTable};
 use libsnet::types::{Event, KeptTicket, RequestId, Ticket, TicketId, Verdict};
 use nix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -274,7 +274,7 @@ impl Source for Supervised {
         };
         asked.waiting -= 1;
         let kept = ticket.map(|ticket| {
-            let grant = vec![Grant::from(ticket.clone())];
+            let grant = vec![ticket.clone()];
             asked.table.install(owner, grant, clock()).map(|()| ticket)
         });
         self.say(supervisor, &Said::Verdict { request: theirs, verdict });
@@ -338,7 +338,7 @@ mod tests {
 
     fn ticket(id: u64, verdict: Verdict) -> Ticket {
         let (lifetime, rule) = (None, Some(RuleId(1)));
-        Ticket { id: TicketId(id), scope: Scope::ANY, verdict, lifetime, rule }
+        Ticket { lifetime, rule, ..Ticket::new(TicketId(id), Scope::ANY, verdict) }
     }
 
     struct Peer {

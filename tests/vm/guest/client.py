@@ -4,6 +4,7 @@
 Owns: the text of the client. Each line on its standard input is one call; each answer is one line, `ok` or an errno.
 """
 
+import contextlib
 import json
 import pwd
 import subprocess
@@ -12,6 +13,7 @@ from order import SLOWNESS
 
 # The loop of the client. `fork`, `thread` and `uid` do the call elsewhere or as somebody else; `exec` starts it anew;
 # `do` runs Python text with the names of calls.py, which keeps its variables for the next and may set `answer`.
+# After `child` a child goes on in its place, until `end`.
 TEXT = r"""
 import errno, json, os, socket, sys, threading
 
@@ -93,6 +95,15 @@ for line in sys.stdin:
     elif verb == "unshare":
         import ctypes
         answer = "ok" if not ctypes.CDLL(None).unshare(0x10000000) else "failed"
+    elif verb == "pid":
+        answer = str(os.getpid())
+    elif verb == "child":
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+        answer = "ok"
+    elif verb == "end":
+        os._exit(0)
     elif verb == "thread":
         answer = in_thread(words)
     elif verb == "do":
@@ -126,11 +137,14 @@ print(*(f"{name} {count}" for name, count in collections.Counter(answers).items(
 
 
 class Client:
-    """One process. `begin` starts a call and returns, `answer` waits for it; `call` does both. `command` is another
-    program that speaks like this one."""
+    """One process. `begin` starts a call and returns, `answer` waits for it; `call` does both."""
 
-    def __init__(self, g, user: str | None = None, command: tuple[str, ...] = ("python3", "-ISBuc", TEXT, TEXT)):
+    def __init__(self, g, user: str | None = None, program: tuple[str, ...] = ("python3",), text: str = TEXT,
+                 command: tuple[str, ...] | None = None):
+        """`program` is the command of a Python, or of a copy of one; `text` is TEXT with something added; `command` is
+        another program that speaks like this one."""
         import scenario
+        command = command or (*program, "-ISBuc", text, text)
         self.uid = pwd.getpwnam(user).pw_uid if user else 0
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, stdout=subprocess.PIPE, bufsize=1,
                                         **scenario._identity(user, None))
@@ -165,7 +179,13 @@ class Client:
         assert self.answer() == "ready"
 
     def close(self) -> None:
+        """Children that go on in its place end with their input; then its output is over."""
+        if self.process.stdout.closed:
+            return
         self.process.kill()
         self.process.wait(10 * SLOWNESS)
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        while self.process.stdout.read():
+            pass
         self.process.stdout.close()

@@ -20,8 +20,8 @@ def bit(*numbers: int) -> int:
 
 
 def integers(data: bytes) -> dict[int, int]:
-    """Attributes as numbers; those that aren't are left out."""
-    return {kind: int.from_bytes(value, "little") for kind, value in genl.parse(data) if len(value) in (1, 2, 4, 8)}
+    """Attributes as numbers, flags as 0; those that aren't are left out."""
+    return {kind: int.from_bytes(value, "little") for kind, value in genl.parse(data) if len(value) in (0, 1, 2, 4, 8)}
 
 
 def watch(operation: int, *protocols: int) -> bytes:
@@ -44,8 +44,11 @@ def policy(deadline: int | None = None, fallback: int | None = None, **limits: i
 
 def ticket(number: int, verdict: int = uapi.VERDICT_ALLOW, *, operations: int = bit(uapi.OP_CONNECT),
            protocols: int = bit(uapi.PROTO_TCP), to: str | None = None, port: tuple[int, int] | None = None,
-           lifetime: int | None = None, rule: int | None = None, process: tuple[int, int, int] | None = None) -> bytes:
-    """`to` is a prefix; `lifetime` in ms; `process` is (tgid, start time, exec id), only for ticket-add."""
+           local: tuple[int, int] | None = None, lifetime: int | None = None, rule: int | None = None,
+           uses: int | None = None, inherit: bool = False, process: tuple[int, int, int] | None = None,
+           program: tuple[int, int] | None = None, uid: int | None = None) -> bytes:
+    """`to` is a prefix; `port` and `local` are the first and last port; `lifetime` in ms. Only for ticket-add: `process`
+    is (tgid, start time, exec id), `program` is (device, inode) and `uid` its user."""
     parts = [attr(uapi.A_TICKET_ID, number, width=8), attr(uapi.A_TICKET_OPERATIONS, operations),
              attr(uapi.A_TICKET_PROTOCOLS, protocols), attr(uapi.A_TICKET_VERDICT, verdict)]
     if to is not None:
@@ -55,10 +58,18 @@ def ticket(number: int, verdict: int = uapi.VERDICT_ALLOW, *, operations: int = 
     if port is not None:
         parts += [attr(uapi.A_TICKET_REMOTE_PORT_MIN, port[0], width=2),
                   attr(uapi.A_TICKET_REMOTE_PORT_MAX, port[1], width=2)]
-    if lifetime is not None:
-        parts.append(attr(uapi.A_TICKET_LIFETIME, lifetime, width=8))
-    if rule is not None:
-        parts.append(attr(uapi.A_TICKET_RULE_ID, rule, width=8))
+    if local is not None:
+        parts += [attr(uapi.A_TICKET_LOCAL_PORT_MIN, local[0], width=2),
+                  attr(uapi.A_TICKET_LOCAL_PORT_MAX, local[1], width=2)]
+    for kind, value, width in ((uapi.A_TICKET_LIFETIME, lifetime, 8), (uapi.A_TICKET_RULE_ID, rule, 8),
+                               (uapi.A_TICKET_USES, uses, 4), (uapi.A_TICKET_UID, uid, 4)):
+        if value is not None:
+            parts.append(attr(kind, value, width=width))
+    if inherit:
+        parts.append(attr(uapi.A_TICKET_INHERIT))
+    if program is not None:
+        parts += [attr(uapi.A_TICKET_EXE_DEVICE, program[0], width=8),
+                  attr(uapi.A_TICKET_EXE_INODE, program[1], width=8)]
     if process is not None:
         parts += [attr(uapi.A_TICKET_TGID, process[0]), attr(uapi.A_TICKET_START_TIME, process[1], width=8),
                   attr(uapi.A_TICKET_EXEC_ID, process[2], width=8)]
@@ -119,6 +130,16 @@ class Kernel(genl.Socket):
 
     def count(self, counter: str) -> int:
         return self.stats()[getattr(uapi, f"A_STATS_{counter.upper()}")]
+
+    def add(self, *tickets: bytes) -> None:
+        """As many messages as it takes."""
+        for first in range(0, len(tickets), uapi.MAX_TICKETS_PER_MESSAGE):
+            self.command(uapi.CMD_TICKET_ADD, *tickets[first:first + uapi.MAX_TICKETS_PER_MESSAGE])
+
+    def remove(self, **what: int) -> None:
+        """ticket_id=…, rule_id=… or tgid=…"""
+        self.command(uapi.CMD_TICKET_DEL, *(attr(getattr(uapi, f"A_MAIN_{name.upper()}"), value,
+                                                 width=4 if name == "tgid" else 8) for name, value in what.items()))
 
     def tickets(self) -> list[dict[int, int]]:
         dumped = self.dump(self.id, uapi.CMD_TICKET_GET)

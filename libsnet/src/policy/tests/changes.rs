@@ -161,12 +161,14 @@ fn a_ticket_goes_with_its_rule() {
     }
     let policy = policy(std::slice::from_ref(&rule));
     assert!(!policy.still_issues(&subject(CURL, 77), &kept, Freshness::Unsure));
+    let TicketOwner::Process(owner) = kept.owner else { panic!("a process's ticket") };
     for other in [
-        KeptTicket { uid: 0, ..kept.clone() },
-        KeptTicket { cgroup_id: 0, ..kept.clone() },
-        KeptTicket { net_ns: 0, ..kept.clone() },
-        KeptTicket { process: ProcessKey { exec_id: 2, ..kept.process }, ..kept.clone() },
+        ProcessOwner { uid: 0, ..owner },
+        ProcessOwner { cgroup_id: 0, ..owner },
+        ProcessOwner { net_ns: 0, ..owner },
+        ProcessOwner { process: ProcessKey { exec_id: 2, ..owner.process }, ..owner },
     ] {
+        let other = KeptTicket { owner: TicketOwner::Process(other), ..kept.clone() };
         assert!(!policy.still_issues(&curl(), &other, Freshness::Fresh));
     }
     let mut ruleless = kept;

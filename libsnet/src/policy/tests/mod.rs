@@ -5,6 +5,7 @@
 mod changes;
 mod corners;
 mod narrowing;
+mod programs;
 mod properties;
 mod reference;
 mod rules;
@@ -17,8 +18,8 @@ use crate::policy::{
     Source,
 };
 use crate::types::{
-    CallFlags, Exe, Fallbacks, KeptTicket, Object, Operation, ProcessKey, Protocol, RuleId, Scope,
-    Subject, Ticket, TicketId, Verdict,
+    CallFlags, Exe, Fallbacks, KeptTicket, Object, Operation, ProcessKey, ProcessOwner, Protocol,
+    RuleId, Scope, Subject, Ticket, TicketId, TicketOwner, Verdict,
 };
 
 const HOST: Host = Host { mnt_ns: Some(1), user_ns: 2 };
@@ -157,19 +158,16 @@ fn by_fallback(verdict: Verdict) -> Decision {
 
 /// The ticket that the kernel keeps for a decision.
 fn kept(id: u64, subject: &Subject, decision: &Decision, scope: Scope) -> KeptTicket {
-    let ticket = Ticket {
-        id: TicketId(id),
-        scope,
-        verdict: decision.verdict,
-        lifetime: None,
-        rule: decision.rule,
-    };
+    let rule = decision.rule;
     KeptTicket {
-        ticket,
-        process: subject.process,
-        uid: subject.uid,
-        net_ns: subject.net_ns,
-        cgroup_id: subject.cgroup_id,
+        ticket: Ticket { rule, ..Ticket::new(TicketId(id), scope, decision.verdict) },
+        owner: TicketOwner::Process(ProcessOwner {
+            process: subject.process,
+            uid: subject.uid,
+            net_ns: subject.net_ns,
+            cgroup_id: subject.cgroup_id,
+        }),
+        origin: None,
         hits: 0,
         last_hit: None,
     }
