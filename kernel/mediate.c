@@ -69,7 +69,7 @@ int snet_refuse_source_route(struct net *net, const struct sock *sk)
 
 static int decide(const struct snet_object *object)
 {
-	struct snet_ticket_hit hit;
+	struct snet_ticket_hit hit __uninitialized;
 
 	snet_count(SNET_COUNT_CALLS);
 	switch (snet_ticket_lookup(object, &hit)) {
@@ -96,8 +96,8 @@ static bool is_outdated(const struct snet_object *object, const struct sock *sk)
 static int mediate(enum snet_operation operation, const struct sock *called,
 		   const struct sock *sk, u32 flags, const struct sockaddr *address, int addrlen)
 {
+	struct snet_object object __uninitialized;
 	enum snet_protocol protocol;
-	struct snet_object object;
 	int i, err;
 
 	if (is_kernels_own(called) || called->sk_family == AF_NETLINK)

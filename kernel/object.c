@@ -200,14 +200,15 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 	bool inet = sk->sk_family == AF_INET || sk->sk_family == AF_INET6;
 	bool named = address && (inet || sk->sk_family == AF_SMC);
 
-	*object = (struct snet_object) {
-		.operation = operation,
-		.protocol = protocol,
-		.family = sk->sk_family,
-		.type = sk->sk_type,
-		.number = sk->sk_protocol,
-		.net = sock_net(sk),
-	};
+	/* One by one: clearing all of it first would take longer than filling it. */
+	object->operation = operation;
+	object->protocol = protocol;
+	object->family = sk->sk_family;
+	object->type = sk->sk_type;
+	object->number = sk->sk_protocol;
+	object->net = sock_net(sk);
+	memset(&object->remote, 0, sizeof(object->remote));
+	memset(&object->local, 0, sizeof(object->local));
 	if (inet)
 		local_from_socket(&object->local, sk);
 	if (!named)
