@@ -59,7 +59,7 @@ static enum snet_protocol inet_protocol(const struct sock *sk)
 	}
 }
 
-enum snet_protocol snet_protocol_of(const struct sock *sk)
+enum snet_protocol snet_protocol_of_any(const struct sock *sk)
 {
 	switch (sk->sk_family) {
 	case AF_INET:
