@@ -122,11 +122,12 @@ static int peer_of(const struct sock *sk, struct sockaddr_storage *peer)
 }
 
 /* The caller closes @newsock when this fails; without lingering that sends a reset. */
-static int decide_peer(const struct socket *sock, struct socket *newsock, u32 flags)
+static int decide_peer(enum snet_protocol protocol, struct socket *newsock, u32 flags)
 {
 	struct sockaddr_storage peer;
 	int len = peer_of(newsock->sk, &peer);
-	int err = snet_mediate_accept(sock->sk, newsock->sk, flags, (struct sockaddr *)&peer, len);
+	int err = snet_mediate_as(SNET_OP_ACCEPT, protocol, newsock->sk, flags,
+				  (struct sockaddr *)&peer, len);
 
 	if (!err)
 		return 0;
@@ -141,6 +142,7 @@ static int decide_peer(const struct socket *sock, struct socket *newsock, u32 fl
 static int accept_decided(struct socket *sock, struct socket *newsock,
 			  struct proto_accept_arg *arg, accept_function *accept, u32 protocols)
 {
+	enum snet_protocol protocol = snet_protocol_of(sock->sk);
 	bool nonblock = arg->flags & O_NONBLOCK;
 	int err;
 
@@ -149,8 +151,8 @@ static int accept_decided(struct socket *sock, struct socket *newsock,
 	err = nonblock ? accept(sock, newsock, arg) : accept_waiting(sock, newsock, arg, accept);
 	if (!nonblock)
 		arg->flags &= ~O_NONBLOCK;
-	if (!err && BIT(snet_protocol_of(sock->sk)) & protocols)
-		err = decide_peer(sock, newsock, nonblock ? SNET_CALL_NONBLOCK : 0);
+	if (!err && BIT(protocol) & protocols)
+		err = decide_peer(protocol, newsock, nonblock ? SNET_CALL_NONBLOCK : 0);
 	snet_in_flight_end();
 	return err;
 }

@@ -21,7 +21,7 @@
 /* The kernel's own sockets and threads act for nobody. io_uring workers act for a process. */
 static bool is_kernels_own(const struct sock *sk)
 {
-	return !sk || sk->sk_kern_sock || current->flags & PF_KTHREAD || !current->mm;
+	return sk->sk_kern_sock || current->flags & PF_KTHREAD || !current->mm;
 }
 
 /* connect() with AF_UNSPEC dissolves an association; it begins nothing. */
@@ -69,7 +69,7 @@ int snet_refuse_source_route(struct net *net, const struct sock *sk)
 
 static int decide(const struct snet_object *object)
 {
-	struct snet_ticket_hit hit;
+	struct snet_ticket_hit hit __uninitialized;
 
 	snet_count(SNET_COUNT_CALLS);
 	switch (snet_ticket_lookup(object, &hit)) {
@@ -92,21 +92,17 @@ static bool is_outdated(const struct snet_object *object, const struct sock *sk)
 	       object->local.port != snet_local_port(sk);
 }
 
-/* @called is the socket that the call is made on, @sk the one whose addresses count. */
-static int mediate(enum snet_operation operation, const struct sock *called,
-		   const struct sock *sk, u32 flags, const struct sockaddr *address, int addrlen)
+/* The part of snet_mediate_as() for calls that are watched. */
+int snet_decide(enum snet_operation operation, enum snet_protocol protocol,
+		const struct sock *sk, u32 flags, const struct sockaddr *address, int addrlen)
 {
-	enum snet_protocol protocol;
-	struct snet_object object;
+	struct snet_object object __uninitialized;
 	int i, err;
 
-	if (is_kernels_own(called) || called->sk_family == AF_NETLINK)
+	if (is_kernels_own(sk) || sk->sk_family == AF_NETLINK ||
+	    is_disconnect(operation, address, addrlen) || snet_decider_is_current())
 		return 0;
-	protocol = snet_protocol_of(called);
-	if (!snet_watched(operation, protocol) || is_disconnect(operation, address, addrlen) ||
-	    snet_decider_is_current())
-		return 0;
-	flags |= snet_call_flags(called);
+	flags |= snet_call_flags(sk);
 	for (i = 0; i < MAX_DECISIONS; i++) {
 		snet_object_fill(&object, operation, protocol, sk, address, addrlen);
 		object.flags = flags;
@@ -118,35 +114,4 @@ static int mediate(enum snet_operation operation, const struct sock *called,
 			return err;
 	}
 	return -EACCES;
-}
-
-/**
- * snet_mediate - decide a call in the thread that makes it
- * @operation: the operation
- * @sk: the socket
- * @flags: enum snet_call_flag, as far as the hook knows them
- * @address: the address that the call names, in kernel memory, or NULL
- * @addrlen: its length
- *
- * Returns 0 when the call may go on, -EACCES when it may not, -EINTR when the thread is being
- * killed. Doesn't sleep when a ticket allows, but on SMC sockets.
- */
-int snet_mediate(enum snet_operation operation, const struct sock *sk, u32 flags,
-		 const struct sockaddr *address, int addrlen)
-{
-	return mediate(operation, sk, sk, flags, address, addrlen);
-}
-
-/**
- * snet_mediate_accept - the same for a connection that a listening socket has taken
- * @listener: the listening socket
- * @sk: the connection's
- * @flags: as above
- * @peer: the address of its other end
- * @addrlen: its length
- */
-int snet_mediate_accept(const struct sock *listener, const struct sock *sk, u32 flags,
-			const struct sockaddr *peer, int addrlen)
-{
-	return mediate(SNET_OP_ACCEPT, listener, sk, flags, peer, addrlen);
 }

@@ -62,7 +62,7 @@ static enum snet_protocol inet_protocol(const struct sock *sk)
 	}
 }
 
-enum snet_protocol snet_protocol_of(const struct sock *sk)
+enum snet_protocol snet_protocol_of_any(const struct sock *sk)
 {
 	switch (sk->sk_family) {
 	case AF_INET:
@@ -234,14 +234,15 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 {
 	bool named = address && (is_inet(sk) || sk->sk_family == AF_SMC);
 
-	*object = (struct snet_object) {
-		.operation = operation,
-		.protocol = protocol,
-		.family = sk->sk_family,
-		.type = sk->sk_type,
-		.number = sk->sk_protocol,
-		.net = sock_net(sk),
-	};
+	/* One by one: clearing all of it first would take longer than filling it. */
+	object->operation = operation;
+	object->protocol = protocol;
+	object->family = sk->sk_family;
+	object->type = sk->sk_type;
+	object->number = sk->sk_protocol;
+	object->net = sock_net(sk);
+	memset(&object->remote, 0, sizeof(object->remote));
+	memset(&object->local, 0, sizeof(object->local));
 	if (unlikely(is_smc(sk)))
 		local_of_smc(&object->local, sk);
 	else if (is_inet(sk))

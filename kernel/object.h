@@ -5,6 +5,7 @@
 #ifndef SNET_OBJECT_H
 #define SNET_OBJECT_H
 
+#include <linux/in.h>
 #include <linux/in6.h>
 #include <linux/net.h>
 #include <net/sock.h>
@@ -35,7 +36,20 @@ struct snet_object {
 	struct net *net;	/* of the socket; valid during the call */
 };
 
-enum snet_protocol snet_protocol_of(const struct sock *sk);
+enum snet_protocol snet_protocol_of_any(const struct sock *sk);
+
+/* What nearly all calls are about is told where it is asked. */
+static inline enum snet_protocol snet_protocol_of(const struct sock *sk)
+{
+	if (likely(sk->sk_family == AF_INET || sk->sk_family == AF_INET6)) {
+		if (sk->sk_type == SOCK_DGRAM && sk->sk_protocol == IPPROTO_UDP)
+			return SNET_PROTO_UDP;
+		if (sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP)
+			return SNET_PROTO_TCP;
+	}
+	return snet_protocol_of_any(sk);
+}
+
 bool snet_object_equal(const struct snet_object *a, const struct snet_object *b);
 u16 snet_local_port(const struct sock *sk);
 u32 snet_call_flags(const struct sock *sk);

@@ -29,7 +29,7 @@ OTHERS = (watch(uapi.OP_CONNECT, uapi.PROTO_SCTP), watch(uapi.OP_SEND, uapi.PROT
           watch(uapi.OP_RECV, uapi.PROTO_ICMP))
 EVERY_CALL = {"operations": bit(uapi.OP_CONNECT, uapi.OP_SEND, uapi.OP_RECV),
               "protocols": bit(uapi.PROTO_TCP, uapi.PROTO_UDP), "lifetime": 3_600_000}
-WARM_UP, ROUNDS, MISSES, PASSES = 100, 600, 100, 4
+WARM_UP, ROUNDS, MISSES, PASSES = 60, 300, 60, 3
 # What a guest needs at most for one state, in seconds.
 PATIENCE = 240
 
