@@ -18,6 +18,7 @@ IPPROTO_L2TP, IPPROTO_SMC, IPPROTO_MPTCP = 115, 256, 262
 MSG_FASTOPEN = 0x20000000
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD, SYS_SENDMMSG, SYS_RECVMMSG = 434, 438, 307, 299
 SCTP_CONNECTX3, SCTP_CONNECTX, SCTP_CONNECTX_OLD, SCTP_BINDX_ADD = 111, 110, 107, 100
+SCTP_PEELOFF, SCTP_GET_ASSOC_ID_LIST = 102, 29
 IPV6_FLOWLABEL_MGR, FL_GET, FL_SHARE_ANY, FL_CREATE = 32, 0, 255, 1
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
@@ -78,12 +79,27 @@ def recvmmsg(s: socket.socket) -> bytes:
     return data.raw[:struct.unpack_from("=I", message, 56)[0]]
 
 
+def getsockopt(s: socket.socket, level: int, option: int, data: bytes) -> bytes:
+    """One that reads what it is given."""
+    buffer = ctypes.create_string_buffer(data, len(data))
+    size = ctypes.c_int(len(data))
+    check(libc.getsockopt(s.fileno(), level, option, buffer, ctypes.byref(size)))
+    return buffer.raw
+
+
 def sctp_connectx3(s: socket.socket, *names: bytes) -> None:
     """The variant that is a getsockopt()."""
     addresses = ctypes.create_string_buffer(b"".join(names))
-    request = ctypes.create_string_buffer(struct.pack("=iiQ", 0, len(addresses) - 1, ctypes.addressof(addresses)), 16)
-    size = ctypes.c_int(len(request))
-    check(libc.getsockopt(s.fileno(), socket.IPPROTO_SCTP, SCTP_CONNECTX3, request, ctypes.byref(size)))
+    getsockopt(s, socket.IPPROTO_SCTP, SCTP_CONNECTX3, struct.pack("=iiQ", 0, len(addresses) - 1, ctypes.addressof(addresses)))
+
+
+def sctp_peeloff(s: socket.socket) -> socket.socket:
+    """The first association of a one-to-many socket, as a socket of its own."""
+    count, first = struct.unpack_from("=Ii", s.getsockopt(socket.IPPROTO_SCTP, SCTP_GET_ASSOC_ID_LIST, 64))
+    if not count:
+        raise OSError(errno.ENOTCONN, "no association")
+    return socket.socket(fileno=struct.unpack("=ii", getsockopt(
+        s, socket.IPPROTO_SCTP, SCTP_PEELOFF, struct.pack("=ii", first, 0)))[1])
 
 
 def flow_label(s: socket.socket, label: int, destination: str, options: bytes = b"") -> None:

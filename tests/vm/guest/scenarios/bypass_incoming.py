@@ -245,3 +245,17 @@ def every_socket_that_receives_from_anyone_is_held(g):
             decider.deny(event)
             g.assert_equal(client.answer(), "EACCES", name)
             client.close()
+        peeled_off(g, decider)
+
+
+def peeled_off(g, decider):
+    """An association that was taken off its one-to-many socket without receiving on that."""
+    client, visitor = Client(g, user="alice"), Client(g)
+    client.do("s = socket.socket(type=socket.SOCK_SEQPACKET, proto=132); s.bind(('127.0.0.1', 5606)); s.listen()")
+    visitor.do("v = socket.socket(type=socket.SOCK_STREAM, proto=132); v.connect(('127.0.0.1', 5606)); v.send(b'word')")
+    g.assert_equal(client.do("p = sctp_peeloff(s)"), "ok")
+    client.begin_do("answer = p.recv(9)")
+    event = decider.next()
+    told(g, event, Way(RECV, uapi.PROTO_SCTP), client)
+    decider.deny(event)
+    g.assert_equal(client.answer(), "EACCES", "peeled off")
