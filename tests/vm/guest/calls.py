@@ -22,6 +22,9 @@ SCTP_PEELOFF, SCTP_GET_ASSOC_ID_LIST = 102, 29
 IPV6_FLOWLABEL_MGR, FL_GET, FL_SHARE_ANY, FL_CREATE = 32, 0, 255, 1
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 
+# struct mmsghdr.
+MMSGHDR = "=QIxxxxQQQQixxxxIxxxx"
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -49,6 +52,10 @@ def connect(s: socket.socket, name: bytes) -> None:
     check(libc.connect(s.fileno(), name, len(name)))
 
 
+def bind(s: socket.socket, name: bytes) -> None:
+    check(libc.bind(s.fileno(), name, len(name)))
+
+
 def disconnect(s: socket.socket) -> None:
     connect(s, bytes(16))
 
@@ -65,8 +72,8 @@ def sendmmsg(s: socket.socket, *messages: tuple[bytes, bytes], flags: int = 0) -
     for name, control in messages:
         parts = [ctypes.create_string_buffer(part, max(len(part), 1)) for part in (name, control)]
         kept += parts
-        packed += struct.pack("=QIxxxxQQQQixxxxIxxxx", ctypes.addressof(parts[0]) if name else 0, len(name),
-                              ctypes.addressof(vector), 1, ctypes.addressof(parts[1]) if control else 0, len(control), 0, 0)
+        packed += struct.pack(MMSGHDR, ctypes.addressof(parts[0]) if name else 0, len(name), ctypes.addressof(vector), 1,
+                              ctypes.addressof(parts[1]) if control else 0, len(control), 0, 0)
     return check(libc.syscall(SYS_SENDMMSG, s.fileno(), packed, len(messages), flags))
 
 
@@ -74,7 +81,7 @@ def recvmmsg(s: socket.socket) -> bytes:
     """One message."""
     data = ctypes.create_string_buffer(64)
     vector = ctypes.create_string_buffer(struct.pack("=QQ", ctypes.addressof(data), 64))
-    message = ctypes.create_string_buffer(struct.pack("=QIxxxxQQQQixxxxIxxxx", 0, 0, ctypes.addressof(vector), 1, 0, 0, 0, 0))
+    message = ctypes.create_string_buffer(struct.pack(MMSGHDR, 0, 0, ctypes.addressof(vector), 1, 0, 0, 0, 0))
     check(libc.syscall(SYS_RECVMMSG, s.fileno(), message, 1, 0, None))
     return data.raw[:struct.unpack_from("=I", message, 56)[0]]
 
@@ -90,7 +97,8 @@ def getsockopt(s: socket.socket, level: int, option: int, data: bytes) -> bytes:
 def sctp_connectx3(s: socket.socket, *names: bytes) -> None:
     """The variant that is a getsockopt()."""
     addresses = ctypes.create_string_buffer(b"".join(names))
-    getsockopt(s, socket.IPPROTO_SCTP, SCTP_CONNECTX3, struct.pack("=iiQ", 0, len(addresses) - 1, ctypes.addressof(addresses)))
+    getsockopt(s, socket.IPPROTO_SCTP, SCTP_CONNECTX3,
+               struct.pack("=iiQ", 0, len(addresses) - 1, ctypes.addressof(addresses)))
 
 
 def sctp_peeloff(s: socket.socket) -> socket.socket:

@@ -44,8 +44,8 @@ def other_families_are_held_as_other(g):
     held when they are made. TIPC, RDS and RxRPC send by UDP or TCP sockets of the kernel's own, which are not held."""
     families = present(g)
     with Decider(watch(CREATE, uapi.PROTO_OTHER)) as decider:
-        each(g, decider, Client(g), {
-            name: (f"s = socket.socket({arguments})", Way(CREATE, uapi.PROTO_OTHER)) for name, arguments in families.items()})
+        each(g, decider, Client(g), {name: (f"s = socket.socket({arguments})", Way(CREATE, uapi.PROTO_OTHER))
+                                     for name, arguments in families.items()})
 
 
 @scenario(timeout=120)
@@ -86,8 +86,8 @@ def unix_sockets_are_held_when_they_are_watched(g):
 
 @scenario(timeout=120)
 def smc_is_held_as_tcp(g):
-    """SMC makes its TCP connection from inside the kernel, past every hook: the call on the SMC socket is told as TCP, with
-    the address and, when it listens, with the port. AF_SMC, and IPPROTO_SMC where the kernel has it (6.11)."""
+    """SMC makes its TCP connection from inside the kernel, past every hook: the call on the SMC socket is told as TCP,
+    with the address and, when it listens, with the port. AF_SMC, and IPPROTO_SMC where the kernel has it (6.11)."""
     g.run("modprobe", "smc")
     client = Client(g, user="alice")
     kinds = {"AF_SMC": "AF_SMC, socket.SOCK_STREAM, 0", "AF_SMC over IPv6": "AF_SMC, socket.SOCK_STREAM, 1",
@@ -102,17 +102,17 @@ def smc_is_held_as_tcp(g):
             each(g, decider, client, {name: (
                 f"s = socket.socket({kind}); connect(s, sockaddr(address, 7007))",
                 Way(CONNECT, uapi.PROTO_TCP, (address, 7007), packets=("tcp", 7007)))}, address=address)
-            bind = f"s = socket.socket({kind}); check(libc.bind(s.fileno(), sockaddr(local, 5510), 16 if '.' in local else 28))"
-            decided(g, decider, client, Way(BIND, uapi.PROTO_TCP, local=(local, 5510)), lambda: client.begin_do(
-                bind, local=local))
-            decided(g, decider, client, Way(LISTEN, uapi.PROTO_TCP, local=(local, 5510)), lambda: client.begin_do("s.listen()"))
+            bind, listen = (Way(operation, uapi.PROTO_TCP, local=(local, 5510)) for operation in (BIND, LISTEN))
+            decided(g, decider, client, bind, lambda: client.begin_do(
+                f"s = socket.socket({kind}); bind(s, sockaddr(local, 5510))", local=local))
+            decided(g, decider, client, listen, lambda: client.begin_do("s.listen()"))
             client.do("s.close()")
 
 
 @scenario(timeout=120)
 def shipped_watch_set_has_what_any_user_may_send_by(g):
-    """With the shipped configuration an ordinary user's socket of L2TP or RxRPC, by which anything could be sent anywhere, is
-    decided when it is made."""
+    """With the shipped configuration an ordinary user's socket of L2TP or RxRPC, by which anything could be sent
+    anywhere, is decided when it is made."""
     families = present(g)
     wanted = [families[name] for name in ("l2tp", "rxrpc")]
     with g.snetd():
