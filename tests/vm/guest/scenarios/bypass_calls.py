@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Ways in that are other calls than a plain connect() or sendto(): each is held like it. docs/bypasses.md lists them."""
 
+import time
+
 import uapi
 from client import Client
 from decider import Decider, watch
 from scenario import scenario
-from way import Way, decided, denied, each
+from way import QUIET_SECONDS, Way, decided, denied, each
 
 CONNECT, SEND, CREATE = uapi.OP_CONNECT, uapi.OP_SEND, uapi.OP_CREATE
 PORT = 7009
@@ -162,3 +164,31 @@ def frames_are_held(g):
         g.assert_equal(g.peer.interface_packets(), before, "frames after the denial")
         decided(g, decider, client, way, lambda: client.begin_do(code))
         g.eventually(lambda: g.peer.interface_packets() > before, what="the frame")
+
+
+@scenario(timeout=120)
+def denied_calls_do_not_even_look_for_the_host(g):
+    """What is denied leaves nothing behind: no question for the hardware address of a host on the link that nobody knows,
+    neither while the call is held nor after the denial; an allowed one asks."""
+    nft = "ip", "netns", "exec", g.peer.namespace, "nft"
+    g.run(*nft, "-f", "-", text="table arp aside { chain in { type filter hook input priority 0; counter; }; }\n", check=True)
+    g.at_end(lambda: g.run(*nft, "delete", "table", "arp", "aside", check=True))
+
+    def questions():
+        return int(g.run(*nft, "list", "table", "arp", "aside", check=True).out.split("packets ")[1].split()[0])
+
+    calls = {"connect": ("s = socket.socket(); s.setblocking(False); s.connect((host, 80))", "EINPROGRESS"),
+             "sendto": ("s = socket.socket(type=socket.SOCK_DGRAM); s.sendto(b'x', (host, 80))", "ok")}
+    with Decider(watch(CONNECT, uapi.PROTO_TCP), watch(SEND, uapi.PROTO_UDP)) as decider:
+        client = Client(g, user="alice")
+        for host, (name, (code, allowed)) in zip(("10.77.0.98", "10.77.0.99"), calls.items()):
+            for verdict, outcome in ((uapi.VERDICT_DENY, "EACCES"), (uapi.VERDICT_ALLOW, allowed)):
+                before = questions()
+                client.begin_do(code, host=host)
+                event = decider.next()
+                time.sleep(QUIET_SECONDS)
+                g.assert_equal(questions(), before, f"{name}: questions while it is held")
+                decider.verdict(event, verdict)
+                g.assert_equal(client.answer(), outcome, name)
+                time.sleep(QUIET_SECONDS)
+                g.assert_equal(questions() > before, verdict == uapi.VERDICT_ALLOW, f"{name}: questions after {outcome}")
