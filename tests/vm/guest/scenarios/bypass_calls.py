@@ -150,9 +150,9 @@ def frames_are_held(g):
     with Decider(watch(CREATE, uapi.PROTO_PACKET)) as decider:
         create = Way(CREATE, uapi.PROTO_PACKET)
         each(g, decider, Client(g), {
-            "AF_PACKET": ("socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", create),
-            "SOCK_PACKET of AF_INET": ("socket.socket(socket.AF_INET, 10, 0x300)", create),
-            "AF_XDP": ("socket.socket(AF_XDP, socket.SOCK_RAW)", create),
+            "AF_PACKET": ("s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", create),
+            "SOCK_PACKET of AF_INET": ("s = socket.socket(socket.AF_INET, 10, 0x300)", create),
+            "AF_XDP": ("s = socket.socket(AF_XDP, socket.SOCK_RAW)", create),
         })
     with Decider(watch(SEND, uapi.PROTO_PACKET), watch(CREATE)) as decider:
         frame = "bytes(6 * [255] + [2, 0, 0, 0, 0, 1, 0x88, 0xb5]) + bytes(50)"
