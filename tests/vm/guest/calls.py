@@ -18,8 +18,12 @@ IPPROTO_L2TP, IPPROTO_SMC, IPPROTO_MPTCP = 115, 256, 262
 MSG_FASTOPEN = 0x20000000
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD, SYS_SENDMMSG, SYS_RECVMMSG = 434, 438, 307, 299
 SCTP_CONNECTX3, SCTP_CONNECTX, SCTP_CONNECTX_OLD, SCTP_BINDX_ADD = 111, 110, 107, 100
+SCTP_PEELOFF, SCTP_GET_ASSOC_ID_LIST = 102, 29
 IPV6_FLOWLABEL_MGR, FL_GET, FL_SHARE_ANY, FL_CREATE = 32, 0, 255, 1
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+
+# struct mmsghdr.
+MMSGHDR = "=QIxxxxQQQQixxxxIxxxx"
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,6 +52,10 @@ def connect(s: socket.socket, name: bytes) -> None:
     check(libc.connect(s.fileno(), name, len(name)))
 
 
+def bind(s: socket.socket, name: bytes) -> None:
+    check(libc.bind(s.fileno(), name, len(name)))
+
+
 def disconnect(s: socket.socket) -> None:
     connect(s, bytes(16))
 
@@ -64,8 +72,8 @@ def sendmmsg(s: socket.socket, *messages: tuple[bytes, bytes], flags: int = 0) -
     for name, control in messages:
         parts = [ctypes.create_string_buffer(part, max(len(part), 1)) for part in (name, control)]
         kept += parts
-        packed += struct.pack("=QIxxxxQQQQixxxxIxxxx", ctypes.addressof(parts[0]) if name else 0, len(name),
-                              ctypes.addressof(vector), 1, ctypes.addressof(parts[1]) if control else 0, len(control), 0, 0)
+        packed += struct.pack(MMSGHDR, ctypes.addressof(parts[0]) if name else 0, len(name), ctypes.addressof(vector), 1,
+                              ctypes.addressof(parts[1]) if control else 0, len(control), 0, 0)
     return check(libc.syscall(SYS_SENDMMSG, s.fileno(), packed, len(messages), flags))
 
 
@@ -73,17 +81,33 @@ def recvmmsg(s: socket.socket) -> bytes:
     """One message."""
     data = ctypes.create_string_buffer(64)
     vector = ctypes.create_string_buffer(struct.pack("=QQ", ctypes.addressof(data), 64))
-    message = ctypes.create_string_buffer(struct.pack("=QIxxxxQQQQixxxxIxxxx", 0, 0, ctypes.addressof(vector), 1, 0, 0, 0, 0))
+    message = ctypes.create_string_buffer(struct.pack(MMSGHDR, 0, 0, ctypes.addressof(vector), 1, 0, 0, 0, 0))
     check(libc.syscall(SYS_RECVMMSG, s.fileno(), message, 1, 0, None))
     return data.raw[:struct.unpack_from("=I", message, 56)[0]]
+
+
+def getsockopt(s: socket.socket, level: int, option: int, data: bytes) -> bytes:
+    """One that reads what it is given."""
+    buffer = ctypes.create_string_buffer(data, len(data))
+    size = ctypes.c_int(len(data))
+    check(libc.getsockopt(s.fileno(), level, option, buffer, ctypes.byref(size)))
+    return buffer.raw
 
 
 def sctp_connectx3(s: socket.socket, *names: bytes) -> None:
     """The variant that is a getsockopt()."""
     addresses = ctypes.create_string_buffer(b"".join(names))
-    request = ctypes.create_string_buffer(struct.pack("=iiQ", 0, len(addresses) - 1, ctypes.addressof(addresses)), 16)
-    size = ctypes.c_int(len(request))
-    check(libc.getsockopt(s.fileno(), socket.IPPROTO_SCTP, SCTP_CONNECTX3, request, ctypes.byref(size)))
+    getsockopt(s, socket.IPPROTO_SCTP, SCTP_CONNECTX3,
+               struct.pack("=iiQ", 0, len(addresses) - 1, ctypes.addressof(addresses)))
+
+
+def sctp_peeloff(s: socket.socket) -> socket.socket:
+    """The first association of a one-to-many socket, as a socket of its own."""
+    count, first = struct.unpack_from("=Ii", s.getsockopt(socket.IPPROTO_SCTP, SCTP_GET_ASSOC_ID_LIST, 64))
+    if not count:
+        raise OSError(errno.ENOTCONN, "no association")
+    return socket.socket(fileno=struct.unpack("=ii", getsockopt(
+        s, socket.IPPROTO_SCTP, SCTP_PEELOFF, struct.pack("=ii", first, 0)))[1])
 
 
 def flow_label(s: socket.socket, label: int, destination: str, options: bytes = b"") -> None:

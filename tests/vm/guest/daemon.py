@@ -16,7 +16,7 @@ SNET_TOOL = "/usr/bin/snet-tool"
 DEFAULT_CONFIG = Path("/etc/snet/snetd.toml")
 # What is watched unless a scenario says otherwise: the shipped set without accept, since the peer's services run in the
 # same kernel, and stand for programs of another machine.
-WATCHED = {"create": "raw,packet", "bind": "udp,udplite", "listen": "tcp,sctp,mptcp",
+WATCHED = {"create": "raw,packet,other", "bind": "udp,udplite", "listen": "tcp,sctp,mptcp",
            "connect": "tcp,udp,udplite,sctp,mptcp,icmp", "send": "udp,udplite,icmp"}
 READY_SECONDS = 20
 STOP_SECONDS = 15

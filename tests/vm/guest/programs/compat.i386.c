@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * Socket calls of a 32-bit program, on command. Each line on standard input is WAY CALL ADDRESS PORT (IPv4); the answer
- * is one line, `ok` or the name of an errno (`route`: a source route by way of ADDRESS). Ways: socketcall (one system call for all of them, with the arguments in
- * memory) and direct (one each). Freestanding: there is no library for 32 bits, so this owns its start and its words.
+ * is one line, `ok` or the name of an errno. `route` is a source route by way of ADDRESS. Ways: socketcall (one system
+ * call for all of them, with the arguments in memory) and direct (one each). Freestanding: there is no library for 32
+ * bits, so this owns its start and its words.
  */
 
 #define SYS_EXIT 1

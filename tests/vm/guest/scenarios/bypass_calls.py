@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Ways in that are other calls than a plain connect() or sendto(): each is held like it. docs/bypasses.md lists them."""
 
+import time
+
 import uapi
 from client import Client
 from decider import Decider, watch
 from scenario import scenario
-from way import Way, decided, denied, each
+from way import QUIET_SECONDS, Way, decided, denied, each
 
 CONNECT, SEND, CREATE = uapi.OP_CONNECT, uapi.OP_SEND, uapi.OP_CREATE
 PORT = 7009
@@ -34,8 +36,8 @@ def every_named_datagram_is_held(g):
         "IPv4 name on an IPv6 socket": (new6 + "sendto(s, sockaddr(peer, port))", udp(peer)),
         "IPv4-mapped": (new6 + "s.sendto(b'x', ('::ffff:' + peer, port))", udp(peer)),
         "IPv6": (new6 + "s.sendto(b'x', (peer6, port))", udp(peer6)),
-        "broadcast": (new + "s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1); s.sendto(b'x', ('10.77.0.255', port))",
-                      udp("10.77.0.255")),
+        "broadcast": (new + "s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1); "
+                      "s.sendto(b'x', ('10.77.0.255', port))", udp("10.77.0.255")),
         "multicast": (new6 + "s.sendto(b'x', ('ff02::1', port, 0, socket.if_nametoindex('veth0')))", udp("ff02::1")),
         "corked": (new + "s.setsockopt(17, 1, 1); s.sendto(b'x', (peer, port)); s.setsockopt(17, 1, 0)", udp(peer)),
     }
@@ -100,15 +102,16 @@ def reconnected_socket_is_decided_anew(g):
             g.assert_equal(client.do("disconnect(s)"), "ok", "AF_UNSPEC begins nothing")
             packets = (("udp" if port == PORT else "tcp"), port)
             way = Way(CONNECT, protocol, (g.peer.other4, port), packets=packets)
-            for code in ("s.connect((other, port)); s.send(b'x')",) + ("disconnect(s); s.connect((other, port)); s.send(b'x')",):
-                client.do("disconnect(s)")
-                decided(g, decider, client, way, lambda: client.begin_do(code))
+            # A datagram socket is connected elsewhere without being dissolved first as well.
+            for dissolve in ("disconnect(s); ", "") if port == PORT else ("disconnect(s); ",):
+                again = f"{dissolve}s.connect((other, port)); s.send(b'x')"
+                decided(g, decider, client, way, lambda: client.begin_do(again))
 
 
 @scenario(timeout=240)
 def raw_and_ping_sockets_are_held_when_they_send(g):
-    """A raw socket that exists already, and a ping socket of an ordinary user: each named packet is decided, IPv4 and IPv6,
-    and under the name of AF_UNSPEC that raw IPv6 sockets take as well."""
+    """A raw socket that exists already, and a ping socket of an ordinary user: each named packet is decided, IPv4 and
+    IPv6, and under the name of AF_UNSPEC that raw IPv6 sockets take as well."""
     raw4 = "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253); "
     raw6 = "s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, 253); "
     ping4 = "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP); "
@@ -147,9 +150,9 @@ def frames_are_held(g):
     with Decider(watch(CREATE, uapi.PROTO_PACKET)) as decider:
         create = Way(CREATE, uapi.PROTO_PACKET)
         each(g, decider, Client(g), {
-            "AF_PACKET": ("socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", create),
-            "SOCK_PACKET of AF_INET": ("socket.socket(socket.AF_INET, 10, 0x300)", create),
-            "AF_XDP": ("socket.socket(AF_XDP, socket.SOCK_RAW)", create),
+            "AF_PACKET": ("s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", create),
+            "SOCK_PACKET of AF_INET": ("s = socket.socket(socket.AF_INET, 10, 0x300)", create),
+            "AF_XDP": ("s = socket.socket(AF_XDP, socket.SOCK_RAW)", create),
         })
     with Decider(watch(SEND, uapi.PROTO_PACKET), watch(CREATE)) as decider:
         frame = "bytes(6 * [255] + [2, 0, 0, 0, 0, 1, 0x88, 0xb5]) + bytes(50)"
@@ -161,3 +164,31 @@ def frames_are_held(g):
         g.assert_equal(g.peer.interface_packets(), before, "frames after the denial")
         decided(g, decider, client, way, lambda: client.begin_do(code))
         g.eventually(lambda: g.peer.interface_packets() > before, what="the frame")
+
+
+@scenario(timeout=120)
+def denied_calls_do_not_even_look_for_the_host(g):
+    """What is denied leaves nothing behind: no question for the hardware address of a host on the link that nobody knows,
+    neither while the call is held nor after the denial; an allowed one asks."""
+    nft = "ip", "netns", "exec", g.peer.namespace, "nft"
+    g.run(*nft, "-f", "-", text="table arp aside { chain in { type filter hook input priority 0; counter; }; }\n", check=True)
+    g.at_end(lambda: g.run(*nft, "delete", "table", "arp", "aside", check=True))
+
+    def questions():
+        return int(g.run(*nft, "list", "table", "arp", "aside", check=True).out.split("packets ")[1].split()[0])
+
+    calls = {"connect": ("s = socket.socket(); s.setblocking(False); s.connect((host, 80))", "EINPROGRESS"),
+             "sendto": ("s = socket.socket(type=socket.SOCK_DGRAM); s.sendto(b'x', (host, 80))", "ok")}
+    with Decider(watch(CONNECT, uapi.PROTO_TCP), watch(SEND, uapi.PROTO_UDP)) as decider:
+        client = Client(g, user="alice")
+        for host, (name, (code, allowed)) in zip(("10.77.0.98", "10.77.0.99"), calls.items()):
+            for verdict, outcome in ((uapi.VERDICT_DENY, "EACCES"), (uapi.VERDICT_ALLOW, allowed)):
+                before = questions()
+                client.begin_do(code, host=host)
+                event = decider.next()
+                time.sleep(QUIET_SECONDS)
+                g.assert_equal(questions(), before, f"{name}: questions while it is held")
+                decider.verdict(event, verdict)
+                g.assert_equal(client.answer(), outcome, name)
+                time.sleep(QUIET_SECONDS)
+                g.assert_equal(questions() > before, verdict == uapi.VERDICT_ALLOW, f"{name}: questions after {outcome}")

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Families other than IPv4 and IPv6, and protocols within these that have no name of their own here."""
 
+import json
+
 import uapi
 from client import Client
 from decider import Decider, watch
 from scenario import scenario
-from way import Way, decided, each
+from way import Way, decided, each, told
 
 CONNECT, SEND, CREATE, BIND, LISTEN = uapi.OP_CONNECT, uapi.OP_SEND, uapi.OP_CREATE, uapi.OP_BIND, uapi.OP_LISTEN
+
+V4 = "127.0.0.1"
 
 # Name → the socket, and the module of the kernel that brings it. Some reach the network by sockets of the kernel's own.
 OTHERS = {
@@ -40,8 +44,8 @@ def other_families_are_held_as_other(g):
     held when they are made. TIPC, RDS and RxRPC send by UDP or TCP sockets of the kernel's own, which are not held."""
     families = present(g)
     with Decider(watch(CREATE, uapi.PROTO_OTHER)) as decider:
-        each(g, decider, Client(g), {
-            name: (f"s = socket.socket({arguments})", Way(CREATE, uapi.PROTO_OTHER)) for name, arguments in families.items()})
+        each(g, decider, Client(g), {name: (f"s = socket.socket({arguments})", Way(CREATE, uapi.PROTO_OTHER))
+                                     for name, arguments in families.items()})
 
 
 @scenario(timeout=120)
@@ -82,8 +86,8 @@ def unix_sockets_are_held_when_they_are_watched(g):
 
 @scenario(timeout=120)
 def smc_is_held_as_tcp(g):
-    """SMC makes its TCP connection from inside the kernel, past every hook: the call on the SMC socket is told as TCP, with
-    the address and, when it listens, with the port. AF_SMC, and IPPROTO_SMC where the kernel has it (6.11)."""
+    """SMC makes its TCP connection from inside the kernel, past every hook: the call on the SMC socket is told as TCP,
+    with the address and, when it listens, with the port. AF_SMC, and IPPROTO_SMC where the kernel has it (6.11)."""
     g.run("modprobe", "smc")
     client = Client(g, user="alice")
     kinds = {"AF_SMC": "AF_SMC, socket.SOCK_STREAM, 0", "AF_SMC over IPv6": "AF_SMC, socket.SOCK_STREAM, 1",
@@ -98,8 +102,48 @@ def smc_is_held_as_tcp(g):
             each(g, decider, client, {name: (
                 f"s = socket.socket({kind}); connect(s, sockaddr(address, 7007))",
                 Way(CONNECT, uapi.PROTO_TCP, (address, 7007), packets=("tcp", 7007)))}, address=address)
-            bind = f"s = socket.socket({kind}); check(libc.bind(s.fileno(), sockaddr(local, 5510), 16 if '.' in local else 28))"
-            decided(g, decider, client, Way(BIND, uapi.PROTO_TCP, local=(local, 5510)), lambda: client.begin_do(
-                bind, local=local))
-            decided(g, decider, client, Way(LISTEN, uapi.PROTO_TCP, local=(local, 5510)), lambda: client.begin_do("s.listen()"))
+            bind, listen = (Way(operation, uapi.PROTO_TCP, local=(local, 5510)) for operation in (BIND, LISTEN))
+            decided(g, decider, client, bind, lambda: client.begin_do(
+                f"s = socket.socket({kind}); bind(s, sockaddr(local, 5510))", local=local))
+            decided(g, decider, client, listen, lambda: client.begin_do("s.listen()"))
             client.do("s.close()")
+
+
+@scenario(timeout=120)
+def shipped_watch_set_has_what_any_user_may_send_by(g):
+    """With the shipped configuration an ordinary user's socket of L2TP or RxRPC, by which anything could be sent
+    anywhere, is decided when it is made."""
+    families = present(g)
+    wanted = [families[name] for name in ("l2tp", "rxrpc")]
+    with g.snetd():
+        client = Client(g, user="alice")
+        for arguments in wanted:
+            g.assert_equal(client.do(f"socket.socket({arguments}).close()"), "ok", "allowed by the shipped fallback")
+        expected = [(client.pid, "create", "other")] * len(wanted)
+        g.eventually(lambda: journal_of(g, client.pid) == expected, what="the journal has both")
+
+
+def journal_of(g, tgid):
+    entries = map(json.loads, g.tool("log", "--json").out.splitlines())
+    return [(entry["tgid"], entry["operation"], entry["protocol"]) for entry in entries if entry["tgid"] == tgid]
+
+
+@scenario
+def accept_of_dccp_is_held_with_the_peer(g):
+    """DCCP shares its accept() with TCP: told as `other`, with both ends."""
+    g.run("modprobe", "dccp_ipv4")
+    server = Client(g, user="alice")
+    if server.do("l = socket.socket(socket.AF_INET, 6, 33)") != "ok":
+        g.skip("this kernel has no DCCP")
+    g.assert_equal(server.do("l.bind(('127.0.0.1', 5501)); l.listen()"), "ok")
+    with Decider(watch(uapi.OP_ACCEPT, uapi.PROTO_OTHER)) as decider:
+        for verdict, outcome in ((uapi.VERDICT_DENY, "ECONNABORTED"), (uapi.VERDICT_ALLOW, "ok")):
+            visitor = Client(g)
+            g.assert_equal(visitor.do("s = socket.socket(socket.AF_INET, 6, 33); s.connect(('127.0.0.1', 5501)); "
+                                      "answer = s.getsockname()[1]").isdigit(), True)
+            server.begin_do("c, peer = l.accept()")
+            event = decider.next()
+            told(g, event, Way(uapi.OP_ACCEPT, uapi.PROTO_OTHER, (V4, int(visitor.do("answer = s.getsockname()[1]"))),
+                               local=(V4, 5501)), server)
+            decider.verdict(event, verdict)
+            g.assert_equal(server.answer(), outcome)

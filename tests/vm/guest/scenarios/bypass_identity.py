@@ -62,8 +62,8 @@ def socket_inherited_by_fork_and_exec_is_asked_for(g):
     """The child that connects its parent's socket has no ticket, and neither has the same process after execve()."""
     with Decider() as decider:
         client = ticketed(g, decider)
-        decided(g, decider, client, way(g), lambda: client.begin_do(
-            "s.close(); s = socket.socket(); answer = in_child(lambda: s.connect((peer, 7007)))", peer=g.peer.address4), by_child)
+        fork = "s.close(); s = socket.socket(); answer = in_child(lambda: s.connect((peer, 7007)))"
+        decided(g, decider, client, way(g), lambda: client.begin_do(fork, peer=g.peer.address4), by_child)
         number = int(client.do("s.close(); s = socket.socket(); s.set_inheritable(True); answer = s.fileno()"))
         client.execute()
         denied(g, decider, client, way(g), lambda: client.begin_do(
@@ -119,12 +119,13 @@ def programs_and_sockets_from_before_the_module_are_held(g):
     held. What was connected already goes on."""
     g.unload_module()
     client = Client(g)
-    client.do("s = socket.socket(); u = socket.socket(type=socket.SOCK_DGRAM); raw = socket.socket(type=socket.SOCK_RAW, proto=253)")
+    client.do("s = socket.socket(); u = socket.socket(type=socket.SOCK_DGRAM); "
+              "raw = socket.socket(type=socket.SOCK_RAW, proto=253)")
     client.do("c = socket.create_connection((peer, 7007))", peer=g.peer.address4)
     g.load_module()
     with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP, uapi.PROTO_RAW)) as decider:
         g.assert_equal(client.do("c.send(b'x'); answer = len(c.recv(1))"), "1", "an old conversation")
-        decided(g, decider, client, way(g), lambda: client.begin_do(f"s = s if s.fileno() >= 0 else socket.socket(); {CONNECT}"))
+        decided(g, decider, client, way(g), lambda: client.begin_do(CONNECT))
         sink = g.peer.sink_port
         for name, port, protocol, packets in (("u", sink, uapi.PROTO_UDP, ("udp", sink)),
                                               ("raw", 0, uapi.PROTO_RAW, ("253", None))):
@@ -134,8 +135,8 @@ def programs_and_sockets_from_before_the_module_are_held(g):
 
 @scenario
 def address_written_over_while_held_does_not_count(g):
-    """Another thread changes the buffer with the address after the call was told: the kernel's own copy is what was decided,
-    and where the call goes."""
+    """Another thread changes the buffer with the address after the call was told: the kernel's own copy is what was
+    decided, and where the call goes."""
     with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
         client = Client(g, user="alice", command=(TRICKS,))
         decided(g, decider, client, way(g), lambda: client.begin("moving", g.peer.address4, ECHO))
@@ -156,8 +157,8 @@ def address_written_over_while_held_does_not_count(g):
 
 @scenario(timeout=120)
 def held_socket_stays_what_it_is(g):
-    """Another thread closes the descriptor, or puts another socket in its place, while the call is held: the verdict is about
-    the socket that was told, a denied one sends nothing and the new one is not connected."""
+    """Another thread closes the descriptor, or puts another socket in its place, while the call is held: the verdict is
+    about the socket that was told, a denied one sends nothing and the new one is not connected."""
     forms = {
         "close": "thread = meanwhile(s.close)",
         "dup2": "other = socket.socket(); thread = meanwhile(lambda: os.dup2(other.fileno(), number))",
@@ -174,7 +175,8 @@ def held_socket_stays_what_it_is(g):
 
 @scenario
 def changed_executable_makes_tickets_void(g):
-    """prctl(PR_SET_MM_EXE_FILE), which needs privileges: the ticket was for another file, and the event tells the new one."""
+    """prctl(PR_SET_MM_EXE_FILE), which needs privileges: the ticket was for another file, and the event tells the new
+    one."""
     with Decider() as decider:
         client = Client(g, command=(TRICKS,))
         client.begin("connect", g.peer.address4, ECHO)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Ways that are open, as docs/bypasses.md says plainly. Each shows what is passed by, so that the page stays true: when one of
-these fails because the way was closed, move it into the table."""
+"""Ways that are open, as docs/bypasses.md says plainly. Each shows what is passed by, so that the page stays true: when
+one of these fails because the way was closed, move it into the table."""
 
 import socket
 
@@ -10,12 +10,14 @@ from decider import Decider, watch
 from scenario import scenario
 
 SINK = 7009
+# Counts what arrives at one address of the peer and one port.
+SEEN = "table ip aside {{ chain in {{ type filter hook prerouting priority raw; ip daddr {} udp dport {} counter; }}; }}\n"
 
 
 @scenario
 def known_calls_that_waited_before_the_watch_are_not_asked_for(g):
-    """A thread that was in accept() or recv() when the watch began takes one connection, or one datagram, unasked; its next call
-    is held."""
+    """A thread that was in accept() or recv() when the watch began takes one connection, or one datagram, unasked; its
+    next call is held."""
     begin = {"tcp": "s = socket.socket(); s.bind(('127.0.0.1', 5800)); s.listen()",
              "udp": "s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', 5800))"}
     wait = {"tcp": "c, peer = s.accept()", "udp": "s.recv(1)"}
@@ -23,7 +25,7 @@ def known_calls_that_waited_before_the_watch_are_not_asked_for(g):
     for kind, client in clients.items():
         g.assert_equal(client.do(begin[kind]), "ok")
         client.begin_do(wait[kind])
-    g.eventually(lambda: all("accept" in stack or "recv" in stack for stack in map(stack_of, clients.values())), what="waiting")
+    g.eventually(lambda: all("accept" in stack or "recv" in stack for stack in map(stack_of, clients.values())))
     with Decider(watch(uapi.OP_ACCEPT, uapi.PROTO_TCP), watch(uapi.OP_RECV, uapi.PROTO_UDP)) as decider:
         for kind, client in clients.items():
             for held in (False, True):
@@ -44,7 +46,8 @@ def stack_of(client):
 
 @scenario
 def known_datagrams_from_before_a_connect_are_not_asked_for(g):
-    """recv() on a connected socket isn't asked about, and what others sent before it was connected is in its queue still."""
+    """recv() on a connected socket isn't asked about, and what others sent before it was connected is in its queue
+    still."""
     with Decider(watch(uapi.OP_RECV, uapi.PROTO_UDP)) as decider, socket.socket(type=socket.SOCK_DGRAM) as stranger:
         client = Client(g)
         client.do("s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', 5801))")
@@ -69,13 +72,14 @@ def known_connected_sockets_are_not_asked_for_when_handed_over(g):
 
 @scenario
 def known_frames_of_a_bound_packet_socket_are_not_asked_for(g):
-    """bind() names the interface, and send() then needs no name: such a socket is decided when it is made, or not at all."""
+    """bind() names the interface, and send() then needs no name: such a socket is decided when it is made, or not at
+    all."""
     with Decider(watch(uapi.OP_SEND, uapi.PROTO_PACKET)) as decider:
         before = g.peer.interface_packets()
         frame = "bytes(6 * [255] + [2, 0, 0, 0, 0, 1, 0x88, 0xb5]) + bytes(50)"
         client = Client(g)
-        g.assert_equal(client.do(f"s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('veth0', 0)); s.send({frame})"),
-                       "ok")
+        code = f"s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('veth0', 0)); s.send({frame})"
+        g.assert_equal(client.do(code), "ok")
         g.eventually(lambda: g.peer.interface_packets() > before, what="the frame")
         g.assert_true(decider.nothing(0.2), "no event")
 
@@ -87,17 +91,16 @@ def known_header_of_a_raw_packet_is_not_what_is_asked_for(g):
               " + struct.pack('!HHHH', 5802, 7009, 8, 0)")
     with Decider(watch(uapi.OP_SEND, uapi.PROTO_RAW)) as decider:
         client = Client(g)
-        network = f"ip netns exec {g.peer.namespace} nft"
-        g.run("sh", "-c", f"{network} add table ip aside && {network} 'add chain ip aside in {{ type filter hook prerouting "
-              f"priority raw; }}' && {network} 'add rule ip aside in ip daddr {g.peer.other4} udp dport {SINK} counter'", check=True)
-        g.at_end(lambda: g.run("sh", "-c", f"{network} delete table ip aside", check=True))
-        client.begin_do(f"s = socket.socket(type=socket.SOCK_RAW, proto=socket.IPPROTO_RAW); s.sendto({header}, (peer, 0))",
-                        mine=g.host4, peer=g.peer.address4, other=g.peer.other4)
+        nft = "ip", "netns", "exec", g.peer.namespace, "nft"
+        g.run(*nft, "-f", "-", text=SEEN.format(g.peer.other4, SINK), check=True)
+        g.at_end(lambda: g.run(*nft, "delete", "table", "ip", "aside", check=True))
+        client.begin_do(f"s = socket.socket(type=socket.SOCK_RAW, proto=255); s.sendto({header}, (peer, 0))", mine=g.host4,
+                        peer=g.peer.address4, other=g.peer.other4)
         event = decider.next()
         g.assert_equal(event.remote, (g.peer.address4, 0), "told")
         decider.allow(event)
         g.assert_equal(client.answer(), "ok")
-        g.eventually(lambda: "packets 1 " in g.run("sh", "-c", f"{network} list table ip aside").out, what="reached")
+        g.eventually(lambda: "packets 1 " in g.run(*nft, "list", "table", "ip", "aside").out, what="reached")
 
 
 @scenario
