@@ -24,6 +24,7 @@ import bench
 import fetch
 import module
 import programs
+import secure_boot
 from boot import Machine, Outcome
 from report import Report
 from targets import HERE, REPO, TARGETS, HarnessError, Kernel, Target, locked, ready, select
@@ -32,7 +33,7 @@ from targets import HERE, REPO, TARGETS, HarnessError, Kernel, Target, locked, r
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86", "mmdebstrap": "mmdebstrap", "depmod": "kmod", "gcc": "build-essential",
     "pahole": "dwarves", "bc": "bc", "flex": "flex", "bison": "bison", "sparse": "sparse", "xz": "xz-utils",
-    "dpkg-deb": "dpkg", "unshare": "util-linux", "make": "make", "rsync": "rsync", "cpio": "cpio",
+    "dpkg-deb": "dpkg", "unshare": "util-linux", "make": "make", "openssl": "openssl", "rsync": "rsync", "cpio": "cpio",
 }
 FILES = {
     "/usr/include/libelf.h": "libelf-dev", "/usr/include/openssl/ssl.h": "libssl-dev",
@@ -144,6 +145,8 @@ def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     files = {}
     if (options.source / "Makefile").exists() or (options.source / "Kbuild").exists():
         files |= {f"snet/{path.name}": path for path in module.build(target, kernel, options.source)}
+    if target.secure_boot and "snet/snet.ko" in files:
+        files["snet/signed/snet.ko"] = secure_boot.signed_module(target, kernel, files["snet/snet.ko"])
     files |= {f"snet/bin/{name}": path for name, path in programs.build().items()}
     optional = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
     optional |= {f"usr/bin/{path.name}": path for path in options.program}
