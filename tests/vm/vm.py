@@ -21,6 +21,7 @@ from typing import Callable
 sys.dont_write_bytecode = True
 
 import bench
+import dkms
 import fetch
 import module
 import programs
@@ -101,6 +102,15 @@ def build(options) -> bool:
         return True
 
     return on_each(options, "cache", build_one)
+
+
+def package(options) -> bool:
+    def package_one(target: Target) -> bool:
+        if not target.kernel:
+            dkms.check(target, fetch.fetch(target))
+        return True
+
+    return on_each(options, "cache", package_one)
 
 
 def scenarios() -> dict[str, dict]:
@@ -265,6 +275,7 @@ def arguments() -> argparse.ArgumentParser:
     fetching.add_argument("--refresh", action="store_true", help="look for newer packages")
     building = with_module(command("build", build, "build snet.ko"))
     building.add_argument("--sparse", action="store_true", help="with sparse; fail on a warning in our files")
+    with_kernel(command("dkms", package, "check that DKMS builds, signs, installs and removes the module"))
     running = with_guest(command("run", run, "run the scenarios"))
     running.add_argument("--scenario", nargs="+", action="extend", default=[], metavar="NAME", help="only these (globs)")
     running.add_argument("--list", action="store_true", help="list the scenarios")
