@@ -5,6 +5,14 @@
 #ifndef SNET_COMPAT_H
 #define SNET_COMPAT_H
 
+#include "requirements.h"
+
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "snet needs Linux 6.1 or newer"
+#endif
+
 #include <linux/fs.h>
 #include <linux/ftrace.h>
 #include <linux/mm_types.h>
@@ -12,7 +20,6 @@
 #include <linux/ns_common.h>
 #include <linux/proc_ns.h>
 #include <linux/sched.h>
-#include <linux/version.h>
 #include <net/genetlink.h>
 
 /* Renamed in 6.2; a silent no-op where the architecture can't do it, see attach.c. */

@@ -76,7 +76,11 @@ static void __exit snet_exit(void)
 module_init(snet_init);
 module_exit(snet_exit);
 
+/*
+ * No alias of the netlink family: whoever asks for a family by name makes the kernel load what
+ * has it, without any privilege. This module is loaded by who means to.
+ */
 MODULE_DESCRIPTION("Application firewall that decides at the system call");
 MODULE_AUTHOR("The snet authors");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(SNET_VERSION);

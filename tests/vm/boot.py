@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Callable, Iterator
 
 import rootfs
+import secure_boot
 from targets import HarnessError, Kernel, Target
 
 QEMU = "qemu-system-x86_64"
@@ -62,12 +63,17 @@ class Machine:
         self.console = self.target.results / "console.log"
 
     def command(self, initramfs: Path, serial: list[str], report: Path) -> list[str]:
+        image = self.target.cache / self.kernel.vmlinuz
+        if self.target.secure_boot:
+            image = secure_boot.signed_kernel(self.target, self.kernel)
         # Multi-threaded TCG crashes the guest when kernel text is patched, which is what the module does.
         command = [QEMU, "-accel", "tcg,thread=single", *(COUNTING if self.icount else RUNNING),
                    "-m", str(self.target.memory_mib), "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none",
-                   "-kernel", str(self.target.cache / self.kernel.vmlinuz), "-initrd", str(initramfs),
+                   "-kernel", str(image), "-initrd", str(initramfs),
                    "-append", " ".join((*CMDLINE, *self.target.cmdline)), *serial,
                    "-chardev", f"socket,id=report,path={report}", "-serial", "chardev:report"]
+        if self.target.secure_boot:
+            command += secure_boot.machine(initramfs.parent)
         return command
 
     def start(self, on_report: Callable[[dict], None], overall: float) -> Outcome:

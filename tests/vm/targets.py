@@ -57,6 +57,7 @@ class Target:
     default: bool = True
     offers: tuple[str, ...] = ()
     exclusive: bool = False
+    secure_boot: bool = False
 
     def runs(self, requires: str | None) -> bool:
         return requires in self.offers if requires else not self.exclusive
@@ -110,6 +111,14 @@ TARGETS = {
             kernel="6.12",
             cmdline=("lsm=lockdown,yama,apparmor",),
             default=False,
+        ),
+        Target(
+            name="secure-boot",
+            about="Debian 13's kernel under UEFI Secure Boot, which puts it into lockdown",
+            kernel="6.12",
+            offers=("secure-boot",),
+            exclusive=True,
+            secure_boot=True,
         ),
         Target(
             name="debug",

@@ -17,9 +17,10 @@ from targets import CACHE, HarnessError
 PACKAGES = ("gcc", "make", "libelf1", "libssl3", "dwarves", "sparse", "kmod", "bc", "python3-minimal")
 
 
-def inside(suite: str, command: list[str], packages: tuple[str, ...] = PACKAGES) -> list[str]:
-    """The command line that runs `command` in the chroot, where the cache has the same path as here."""
-    root = prepare(suite, packages)
+def inside(suite: str, command: list[str], packages: tuple[str, ...] = PACKAGES, name: str = "") -> list[str]:
+    """The command line that runs `command` in the chroot, where the cache has the same path as here. `name` keeps a chroot
+    of other packages apart."""
+    root = prepare(suite, packages, name)
     within = root / str(CACHE).lstrip("/")
     within.mkdir(parents=True, exist_ok=True)
     script = 'mount --rbind "$1" "$2"; mount -t proc proc "$3/proc"; root=$3; shift 3; exec chroot "$root" "$@"'
@@ -29,8 +30,8 @@ def inside(suite: str, command: list[str], packages: tuple[str, ...] = PACKAGES)
     return ["unshare", *namespaces, "sh", "-ec", script, "sh", str(CACHE), str(within), str(root), *command]
 
 
-def prepare(suite: str, packages: tuple[str, ...] = PACKAGES) -> Path:
-    root = CACHE / "toolchains" / suite
+def prepare(suite: str, packages: tuple[str, ...] = PACKAGES, name: str = "") -> Path:
+    root = CACHE / "toolchains" / (name or suite)
     if root.is_dir():
         return root
     print(f"making a chroot of Debian {suite} to build in", flush=True)

@@ -21,9 +21,11 @@ from typing import Callable
 sys.dont_write_bytecode = True
 
 import bench
+import dkms
 import fetch
 import module
 import programs
+import secure_boot
 from boot import Machine, Outcome
 from report import Report
 from targets import HERE, REPO, TARGETS, HarnessError, Kernel, Target, locked, ready, select
@@ -32,7 +34,7 @@ from targets import HERE, REPO, TARGETS, HarnessError, Kernel, Target, locked, r
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86", "mmdebstrap": "mmdebstrap", "depmod": "kmod", "gcc": "build-essential",
     "pahole": "dwarves", "bc": "bc", "flex": "flex", "bison": "bison", "sparse": "sparse", "xz": "xz-utils",
-    "dpkg-deb": "dpkg", "unshare": "util-linux", "make": "make", "rsync": "rsync", "cpio": "cpio",
+    "dpkg-deb": "dpkg", "unshare": "util-linux", "make": "make", "openssl": "openssl", "rsync": "rsync", "cpio": "cpio",
 }
 FILES = {
     "/usr/include/libelf.h": "libelf-dev", "/usr/include/openssl/ssl.h": "libssl-dev",
@@ -102,6 +104,15 @@ def build(options) -> bool:
     return on_each(options, "cache", build_one)
 
 
+def package(options) -> bool:
+    def package_one(target: Target) -> bool:
+        if not target.kernel:
+            dkms.check(target, fetch.fetch(target))
+        return True
+
+    return on_each(options, "cache", package_one)
+
+
 def scenarios() -> dict[str, dict]:
     """Names → sentence and requires, as the guest will find them."""
     command = [sys.executable, "-B", HERE / "guest" / "runner.py", "--list"]
@@ -144,6 +155,8 @@ def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     files = {}
     if (options.source / "Makefile").exists() or (options.source / "Kbuild").exists():
         files |= {f"snet/{path.name}": path for path in module.build(target, kernel, options.source)}
+    if target.secure_boot and "snet/snet.ko" in files:
+        files["snet/signed/snet.ko"] = secure_boot.signed_module(target, kernel, files["snet/snet.ko"])
     files |= {f"snet/bin/{name}": path for name, path in programs.build().items()}
     optional = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
     optional |= {f"usr/bin/{path.name}": path for path in options.program}
@@ -262,6 +275,7 @@ def arguments() -> argparse.ArgumentParser:
     fetching.add_argument("--refresh", action="store_true", help="look for newer packages")
     building = with_module(command("build", build, "build snet.ko"))
     building.add_argument("--sparse", action="store_true", help="with sparse; fail on a warning in our files")
+    with_kernel(command("dkms", package, "check that DKMS builds, signs, installs and removes the module"))
     running = with_guest(command("run", run, "run the scenarios"))
     running.add_argument("--scenario", nargs="+", action="extend", default=[], metavar="NAME", help="only these (globs)")
     running.add_argument("--list", action="store_true", help="list the scenarios")
