@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{SigSet, Signal};
+
 use crate::status::Status;
 use crate::sys;
 
@@ -63,6 +65,10 @@ impl Blocked {
         if entries.len() == 1 {
             self.some.notify_one();
         }
+        drop(entries);
+        // Only in here: elsewhere it would end something that isn't to be ended. (Linux lets a
+        // call return 0 whose SECCOMP_IOCTL_NOTIF_ADDFD was interrupted.)
+        let _ = interrupt().thread_unblock();
         Waiting { blocked: self, entry }
     }
 
@@ -82,14 +88,29 @@ impl Blocked {
                 if entry.since.elapsed() > LOOK / 2
                     && let Some(why) = why(listener, entry)
                 {
-                    entry.why.store(why as u8 + 1, Ordering::Release);
-                    // Comes again until the worker has noticed: it may not have been waiting yet.
-                    sys::signal_thread(std::process::id(), entry.worker, sys::INTERRUPT);
+                    self.interrupt(entry, why);
                 }
             }
             from = start + AT_ONCE;
         }
     }
+}
+
+impl Blocked {
+    /// Ends a wait, unless it has ended by itself meanwhile: its worker may be at another call.
+    fn interrupt(&self, entry: &Arc<Entry>, why: Why) {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.iter().any(|other| Arc::ptr_eq(other, entry)) {
+            entry.why.store(why as u8 + 1, Ordering::Release);
+            // Comes again until the worker has noticed: it may not have been waiting yet.
+            sys::signal_thread(std::process::id(), entry.worker, sys::INTERRUPT);
+        }
+    }
+}
+
+/// The signal that ends a wait.
+fn interrupt() -> SigSet {
+    Signal::try_from(sys::INTERRUPT).into_iter().collect()
 }
 
 fn why(listener: BorrowedFd<'_>, entry: &Entry) -> Option<Why> {
@@ -125,6 +146,7 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        let _ = interrupt().thread_block();
         let mut entries = self.blocked.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|entry| !Arc::ptr_eq(entry, &self.entry));
     }

@@ -149,11 +149,9 @@ fn withdraw(kept: &[BorrowedFd<'_>], connection: &Connection, daemon: &Daemon) -
     Ok(())
 }
 
-/// Blocks all signals but the one that ends waits; those of children are read.
+/// Blocks all signals, for every thread to come; those of children are read.
 fn block_signals() -> Result<SignalFd> {
-    let mut all = SigSet::all();
-    all.remove(Signal::SIGUSR1);
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None)?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

@@ -203,15 +203,10 @@ fn a_long_list_comes_in_parts_to_who_asks_for_more() {
 }
 
 #[test]
-fn without_the_module_tickets_are_an_honest_failure() {
+fn with_the_module_switched_off_there_are_only_tickets_of_supervised_programs() {
     let place = Place::new();
     let daemon = place.start();
     let (error, parameters) = daemon.client().refused("RevokeTickets", json!({ "id": 1 }));
-    let expected = if std::path::Path::new("/sys/module/snet").exists() {
-        ["NotFound"; 2]
-    } else {
-        ["Failed", "isn't loaded"]
-    };
-    assert_eq!(error, expected[0]);
-    assert!(error == "NotFound" || parameters["reason"].as_str().unwrap().contains(expected[1]));
+    assert_eq!((error.as_str(), &parameters["kind"]), ("NotFound", &json!("ticket")));
+    assert_eq!(daemon.client().ask("ListTickets", json!({}))["tickets"], json!([]));
 }
