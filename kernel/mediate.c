@@ -67,22 +67,17 @@ int snet_refuse_source_route(struct net *net, const struct sock *sk)
 	return refuse_source_route(&object);
 }
 
-static int decide(const struct snet_object *object)
+/* A call that no ticket allows; @hit is of the one that denies it, or NULL. */
+static int decide_otherwise(const struct snet_object *object, const struct snet_ticket_hit *hit)
 {
-	struct snet_ticket_hit hit __uninitialized;
-
-	snet_count(SNET_COUNT_CALLS);
-	switch (snet_ticket_lookup(object, &hit)) {
-	case SNET_VERDICT_ALLOW:
-		snet_count(SNET_COUNT_TICKET_ALLOWED);
+	if (snet_decider_is_current())
 		return 0;
-	case SNET_VERDICT_DENY:
-		snet_count(SNET_COUNT_TICKET_DENIED);
-		snet_audit(object, SNET_CAUSE_TICKET, SNET_VERDICT_DENY, &hit);
-		return -EACCES;
-	default:
+	snet_count(SNET_COUNT_CALLS);
+	if (!hit)
 		return snet_request_hold(object);
-	}
+	snet_count(SNET_COUNT_TICKET_DENIED);
+	snet_audit(object, SNET_CAUSE_TICKET, SNET_VERDICT_DENY, hit);
+	return -EACCES;
 }
 
 /* Has another thread bound the socket elsewhere since @object was filled? */
@@ -92,24 +87,42 @@ static bool is_outdated(const struct snet_object *object, const struct sock *sk)
 	       object->local.port != snet_local_port(sk);
 }
 
-/* The part of snet_mediate_as() for calls that are watched. */
+static bool is_routed(enum snet_operation operation, const struct sock *sk)
+{
+	return (operation == SNET_OP_CONNECT || operation == SNET_OP_SEND) &&
+	       unlikely(snet_is_source_routed(sk));
+}
+
+/*
+ * The part of snet_mediate_as() for calls that are watched. What needn't be known of a call
+ * that a ticket allows (how it was made, whether the decider makes it) is asked behind that.
+ */
 int snet_decide(enum snet_operation operation, enum snet_protocol protocol,
 		const struct sock *sk, u32 flags, const struct sockaddr *address, int addrlen)
 {
 	struct snet_object object __uninitialized;
+	struct snet_ticket_hit hit __uninitialized;
+	enum snet_verdict verdict = 0;
 	int i, err;
 
 	if (is_kernels_own(sk) || sk->sk_family == AF_NETLINK ||
-	    is_disconnect(operation, address, addrlen) || snet_decider_is_current())
+	    is_disconnect(operation, address, addrlen))
 		return 0;
-	flags |= snet_call_flags(sk);
 	for (i = 0; i < MAX_DECISIONS; i++) {
+		bool routed = is_routed(operation, sk);
+
 		snet_object_fill(&object, operation, protocol, sk, address, addrlen);
-		object.flags = flags;
-		if ((operation == SNET_OP_CONNECT || operation == SNET_OP_SEND) &&
-		    unlikely(snet_is_source_routed(sk)))
-			return refuse_source_route(&object);
-		err = decide(&object);
+		if (!routed)
+			verdict = snet_ticket_lookup(&object, &hit);
+		if (likely(verdict == SNET_VERDICT_ALLOW)) {
+			snet_count(SNET_COUNT_CALLS);
+			snet_count(SNET_COUNT_TICKET_ALLOWED);
+			return 0;
+		}
+		object.flags = flags | snet_call_flags(sk);
+		if (routed)
+			return snet_decider_is_current() ? 0 : refuse_source_route(&object);
+		err = decide_otherwise(&object, verdict ? &hit : NULL);
 		if (err || !is_outdated(&object, sk))
 			return err;
 	}
