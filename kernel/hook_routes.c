@@ -15,6 +15,11 @@
 #include "mediate.h"
 
 #if IS_ENABLED(CONFIG_IPV6)
+static bool has_options_v6(const struct sock *sk)
+{
+	return rcu_access_pointer(inet6_sk(sk)->opt) || rcu_access_pointer(compat_flow_labels(sk));
+}
+
 /*
  * By its own header, or by that of a flow label which it may use: a message names its label,
  * and a label may be older than the socket.
@@ -26,24 +31,37 @@ static bool is_routed_v6(const struct sock *sk)
 
 	if (options && options->srcrt)
 		return true;
-	for (label = compat_flow_labels(sk); label; label = rcu_dereference(label->next))
+	for (label = rcu_dereference(compat_flow_labels(sk)); label;
+	     label = rcu_dereference(label->next))
 		if (label->fl->opt && label->fl->opt->srcrt)
 			return true;
 	return false;
 }
 #else
+static bool has_options_v6(const struct sock *sk)
+{
+	return false;
+}
+
 static bool is_routed_v6(const struct sock *sk)
 {
 	return false;
 }
 #endif
 
+/* Almost no socket has any, which is seen without looking at them. */
+static bool has_options(const struct sock *sk)
+{
+	return rcu_access_pointer(inet_sk(sk)->inet_opt) ||
+	       (sk->sk_family == AF_INET6 && has_options_v6(sk));
+}
+
 bool snet_is_source_routed(const struct sock *sk)
 {
 	const struct ip_options_rcu *v4;
 	bool routed;
 
-	if (sk->sk_family != AF_INET && sk->sk_family != AF_INET6)
+	if ((sk->sk_family != AF_INET && sk->sk_family != AF_INET6) || likely(!has_options(sk)))
 		return false;
 	rcu_read_lock();
 	v4 = rcu_dereference(inet_sk(sk)->inet_opt);
