@@ -171,24 +171,27 @@ def denied_calls_do_not_even_look_for_the_host(g):
     """What is denied leaves nothing behind: no question for the hardware address of a host on the link that nobody knows,
     neither while the call is held nor after the denial; an allowed one asks."""
     nft = "ip", "netns", "exec", g.peer.namespace, "nft"
-    g.run(*nft, "-f", "-", text="table arp aside { chain in { type filter hook input priority 0; counter; }; }\n", check=True)
+    hosts = "10.77.0.98", "10.77.0.99"
+    rules = "; ".join(f"arp daddr ip {host} counter" for host in hosts)
+    g.run(*nft, "-f", "-", text=f"table arp aside {{ chain in {{ type filter hook input priority 0; {rules}; }}; }}\n",
+          check=True)
     g.at_end(lambda: g.run(*nft, "delete", "table", "arp", "aside", check=True))
 
-    def questions():
-        return int(g.run(*nft, "list", "table", "arp", "aside", check=True).out.split("packets ")[1].split()[0])
+    def questions(host):
+        return int(g.run(*nft, "list", "table", "arp", "aside", check=True).out.split(f"{host} counter packets ")[1].split()[0])
 
     calls = {"connect": ("s = socket.socket(); s.setblocking(False); s.connect((host, 80))", "EINPROGRESS"),
              "sendto": ("s = socket.socket(type=socket.SOCK_DGRAM); s.sendto(b'x', (host, 80))", "ok")}
     with Decider(watch(CONNECT, uapi.PROTO_TCP), watch(SEND, uapi.PROTO_UDP)) as decider:
         client = Client(g, user="alice")
-        for host, (name, (code, allowed)) in zip(("10.77.0.98", "10.77.0.99"), calls.items()):
+        for host, (name, (code, allowed)) in zip(hosts, calls.items()):
             for verdict, outcome in ((uapi.VERDICT_DENY, "EACCES"), (uapi.VERDICT_ALLOW, allowed)):
-                before = questions()
+                before = questions(host)
                 client.begin_do(code, host=host)
                 event = decider.next()
                 time.sleep(QUIET_SECONDS)
-                g.assert_equal(questions(), before, f"{name}: questions while it is held")
+                g.assert_equal(questions(host), before, f"{name}: questions while it is held")
                 decider.verdict(event, verdict)
                 g.assert_equal(client.answer(), outcome, name)
                 time.sleep(QUIET_SECONDS)
-                g.assert_equal(questions() > before, verdict == uapi.VERDICT_ALLOW, f"{name}: questions after {outcome}")
+                g.assert_equal(questions(host) > before, verdict == uapi.VERDICT_ALLOW, f"{name}: questions after {outcome}")
