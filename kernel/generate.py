@@ -284,6 +284,16 @@ def python_source(spec):
         out += [f"{attr_const(spec, attrs, attr).removeprefix('SNET_')} = {attr['value']}"
                 for attr in attrs["attributes"]]
     out += [f"CMD_{upper(op['name'])} = {op['value']}" for op in spec.ops]
+    out += ["", "# Attribute sets: number → type, or the name of the set that is nested in it.", "SETS = {"]
+    for name, attrs in spec.sets.items():
+        shapes = (f"{attr['value']}: \"{attr.get('nested-attributes', attr['type'])}\"" for attr in attrs["attributes"])
+        out += [f"    \"{name}\": {{"] + [f"        {shape}," for shape in shapes] + ["    },"]
+    out += ["}", "# Commands that may be sent → the attributes that they may have.", "REQUESTS = {"]
+    for op in spec.ops:
+        if "do" in op or "dump" in op:
+            out.append(f"    {op['value']}: {[attr['value'] for attr in spec.request_attrs(op)]},")
+    dumps = [op["value"] for op in spec.ops if "dump" in op]
+    out += ["}", f"DUMPS = {dumps}"]
     return "\n".join(out + [""])
 
 
