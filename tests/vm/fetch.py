@@ -32,7 +32,7 @@ def fetch(target: Target, refresh: bool = False) -> Kernel:
     if target.source:
         current = kernel and kernel.version.endswith(source.version(target))
         return kernel if current and not refresh else source.compile_kernel(target)
-    if kernel and not refresh:
+    if kernel and kernel.without == " ".join(USELESS_MODULES) and not refresh:
         return kernel
     print(f"{target.name}: looking up {target.image} in {', '.join(s for _, s in target.suites)}", flush=True)
     apt = Apt(target.name, target.suites)
@@ -81,7 +81,8 @@ def _describe(target: Target, root: Path, packages: dict[str, str]) -> Kernel:
     build = f"usr/src/linux-headers-{release}"
     if not (root / build).is_dir():
         raise HarnessError(f"{target.name}: image {release} has no matching headers package")
-    return Kernel(release, str(image.relative_to(root)), build, f"lib/modules/{release}", packages[target.image])
+    return Kernel(release, str(image.relative_to(root)), build, f"lib/modules/{release}", packages[target.image],
+                  " ".join(USELESS_MODULES))
 
 
 def _prune(modules: Path) -> None:

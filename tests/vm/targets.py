@@ -159,6 +159,7 @@ class Kernel:
     build: str
     modules: str
     version: str
+    without: str = ""  # modules that were left out of it
 
     def save(self, directory: Path) -> None:
         (directory / "kernel.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
