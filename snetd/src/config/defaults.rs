@@ -31,10 +31,7 @@ impl Default for Config {
             log_level: Level::default(),
             control: Control::default(),
             watch: BTreeMap::from([
-                (
-                    Operation::Create,
-                    protocols(&[Protocol::Raw, Protocol::Packet, Protocol::Other]),
-                ),
+                (Operation::Create, protocols(&[Protocol::Raw, Protocol::Packet, Protocol::Other])),
                 (Operation::Bind, protocols(&[Protocol::Udp, Protocol::Udplite])),
                 (Operation::Listen, protocols(&[Protocol::Tcp, Protocol::Mptcp, Protocol::Sctp])),
                 (Operation::Accept, protocols(&[Protocol::Tcp, Protocol::Mptcp, Protocol::Sctp])),

@@ -32,6 +32,8 @@ pub(super) struct Duty {
     hears: mpsc::Receiver<Heard>,
     epoch: u64,
     patience: Duration,
+    /// When to try to register again; orders that come meanwhile don't put it off.
+    retry_at: Instant,
     inbox: mpsc::Receiver<Order>,
     orders: Orders,
     state: watch::Sender<LinkState>,
@@ -66,6 +68,7 @@ impl Duty {
             hears,
             epoch: 0,
             patience: SOON,
+            retry_at: Instant::now(),
             inbox,
             orders,
             state,
@@ -104,7 +107,7 @@ impl Duty {
             }
         } else {
             tokio::select! {
-                () = tokio::time::sleep(self.patience), if !self.off => {
+                () = tokio::time::sleep_until(self.retry_at.into()), if !self.off => {
                     self.connect().await;
                     Next::GoOn
                 }
@@ -126,6 +129,7 @@ impl Duty {
             }
             Err(error) => {
                 self.patience = (self.patience * 2).min(LATER);
+                self.retry_at = Instant::now() + self.patience;
                 let absent = matches!(error, Error::NotLoaded { .. });
                 self.state.send_replace(LinkState::Lost { absent, why: error.to_string() });
             }
@@ -136,6 +140,7 @@ impl Duty {
     fn lose(&mut self, why: String, absent: bool) {
         self.link = None;
         self.patience = SOON;
+        self.retry_at = Instant::now() + SOON;
         self.state.send_replace(LinkState::Lost { absent, why });
     }
 
