@@ -32,6 +32,11 @@ class Way:
     repeats: bool = False
 
 
+def deciding(*watched: bytes, deadline: int = 30000, **options) -> Decider:
+    """A decider whose calls stay held while the scenario looks around, also on a busy machine."""
+    return Decider(*watched, deadline=deadline, **options)
+
+
 def told(g, event: Event, way: Way, client: Client, **subject: int) -> None:
     """The event is about this way, and says who makes the call. `subject` is what else it must say, by attribute."""
     said = (event.object[uapi.A_OBJECT_OPERATION], event.object[uapi.A_OBJECT_PROTOCOL], event.remote)

@@ -5,9 +5,9 @@ import time
 
 import uapi
 from client import Client
-from decider import Decider, watch
+from decider import watch
 from scenario import scenario
-from way import QUIET_SECONDS, Way, decided, denied, each
+from way import QUIET_SECONDS, Way, decided, deciding, denied, each
 
 CONNECT, SEND, CREATE = uapi.OP_CONNECT, uapi.OP_SEND, uapi.OP_CREATE
 PORT = 7009
@@ -41,7 +41,7 @@ def every_named_datagram_is_held(g):
         "multicast": (new6 + "s.sendto(b'x', ('ff02::1', port, 0, socket.if_nametoindex('veth0')))", udp("ff02::1")),
         "corked": (new + "s.setsockopt(17, 1, 1); s.sendto(b'x', (peer, port)); s.setsockopt(17, 1, 0)", udp(peer)),
     }
-    with Decider(watch(SEND, uapi.PROTO_UDP)) as decider:
+    with deciding(watch(SEND, uapi.PROTO_UDP)) as decider:
         each(g, decider, Client(g, user="alice"), ways, **names(g))
         client = Client(g)
         client.do("s = socket.socket(type=socket.SOCK_DGRAM); s.connect((peer, port)); s.send(b'x')", peer=peer, port=PORT)
@@ -52,7 +52,7 @@ def every_named_datagram_is_held(g):
 @scenario(timeout=240)
 def udplite_datagrams_are_held(g):
     """UDP-Lite is told under its own name, where the kernel has it."""
-    with Decider(watch(SEND, uapi.PROTO_UDPLITE), watch(CONNECT, uapi.PROTO_UDPLITE)) as decider:
+    with deciding(watch(SEND, uapi.PROTO_UDPLITE), watch(CONNECT, uapi.PROTO_UDPLITE)) as decider:
         client = Client(g, user="alice")
         if client.do("socket.socket(type=socket.SOCK_DGRAM, proto=136)") != "ok":
             g.skip("this kernel has no UDP-Lite")
@@ -72,7 +72,7 @@ def each_destination_of_sendmmsg_is_decided(g):
     allow, deny = uapi.VERDICT_ALLOW, uapi.VERDICT_DENY
     addresses = {"a": g.peer.address4, "b": g.peer.other4}
     code = "answer = sendmmsg(s, *((sockaddr(addresses[name], port), b'') for name in order))"
-    with Decider(watch(SEND, uapi.PROTO_UDP)) as decider:
+    with deciding(watch(SEND, uapi.PROTO_UDP)) as decider:
         client = Client(g)
         client.do("s = socket.socket(type=socket.SOCK_DGRAM)")
         for order, verdicts, outcome in (("ab", [deny], "EACCES"), ("ab", [allow, deny], "1"), ("aab", [allow, deny], "2"),
@@ -92,7 +92,7 @@ def each_destination_of_sendmmsg_is_decided(g):
 @scenario(timeout=240)
 def reconnected_socket_is_decided_anew(g):
     """connect() again, and after AF_UNSPEC has dissolved the first: each new address is asked for, on UDP and on TCP."""
-    with Decider(watch(CONNECT, uapi.PROTO_UDP, uapi.PROTO_TCP)) as decider:
+    with deciding(watch(CONNECT, uapi.PROTO_UDP, uapi.PROTO_TCP)) as decider:
         for kind, protocol, port in (("SOCK_DGRAM", uapi.PROTO_UDP, PORT), ("SOCK_STREAM", uapi.PROTO_TCP, 8080)):
             client = Client(g, user="alice")
             client.begin_do("s = socket.socket(type=getattr(socket, kind)); s.connect((peer, port))", kind=kind,
@@ -138,7 +138,7 @@ def raw_and_ping_sockets_are_held_when_they_send(g):
     kinds = uapi.PROTO_RAW, uapi.PROTO_ICMP
     # Neighbour discovery shall not be counted as a ping.
     g.run("ping", "-c1", peer6)
-    with Decider(watch(SEND, *kinds), watch(CONNECT, *kinds)) as decider:
+    with deciding(watch(SEND, *kinds), watch(CONNECT, *kinds)) as decider:
         each(g, decider, Client(g), raw, **names(g))
         each(g, decider, Client(g, user="alice"), ping, **names(g))
 
@@ -147,14 +147,14 @@ def raw_and_ping_sockets_are_held_when_they_send(g):
 def frames_are_held(g):
     """What writes whole frames: packet sockets by either name at creation and with each named frame, AF_XDP sockets at
     creation."""
-    with Decider(watch(CREATE, uapi.PROTO_PACKET)) as decider:
+    with deciding(watch(CREATE, uapi.PROTO_PACKET)) as decider:
         create = Way(CREATE, uapi.PROTO_PACKET)
         each(g, decider, Client(g), {
             "AF_PACKET": ("s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", create),
             "SOCK_PACKET of AF_INET": ("s = socket.socket(socket.AF_INET, 10, 0x300)", create),
             "AF_XDP": ("s = socket.socket(AF_XDP, socket.SOCK_RAW)", create),
         })
-    with Decider(watch(SEND, uapi.PROTO_PACKET), watch(CREATE)) as decider:
+    with deciding(watch(SEND, uapi.PROTO_PACKET), watch(CREATE)) as decider:
         frame = "bytes(6 * [255] + [2, 0, 0, 0, 0, 1, 0x88, 0xb5]) + bytes(50)"
         before = g.peer.interface_packets()
         client = Client(g)
@@ -182,7 +182,7 @@ def denied_calls_do_not_even_look_for_the_host(g):
 
     calls = {"connect": ("s = socket.socket(); s.setblocking(False); s.connect((host, 80))", "EINPROGRESS"),
              "sendto": ("s = socket.socket(type=socket.SOCK_DGRAM); s.sendto(b'x', (host, 80))", "ok")}
-    with Decider(watch(CONNECT, uapi.PROTO_TCP), watch(SEND, uapi.PROTO_UDP)) as decider:
+    with deciding(watch(CONNECT, uapi.PROTO_TCP), watch(SEND, uapi.PROTO_UDP)) as decider:
         client = Client(g, user="alice")
         for host, (name, (code, allowed)) in zip(hosts, calls.items()):
             for verdict, outcome in ((uapi.VERDICT_DENY, "EACCES"), (uapi.VERDICT_ALLOW, allowed)):

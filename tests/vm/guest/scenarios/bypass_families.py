@@ -5,9 +5,9 @@ import json
 
 import uapi
 from client import Client
-from decider import Decider, watch
+from decider import watch
 from scenario import scenario
-from way import Way, decided, each, told
+from way import Way, decided, deciding, each, told
 
 CONNECT, SEND, CREATE, BIND, LISTEN = uapi.OP_CONNECT, uapi.OP_SEND, uapi.OP_CREATE, uapi.OP_BIND, uapi.OP_LISTEN
 
@@ -43,7 +43,7 @@ def other_families_are_held_as_other(g):
     """What isn't named is `other`: sockets of VSOCK, TIPC, RDS, RxRPC, L2TP, PPTP and DCCP (those that the kernel has) are
     held when they are made. TIPC, RDS and RxRPC send by UDP or TCP sockets of the kernel's own, which are not held."""
     families = present(g)
-    with Decider(watch(CREATE, uapi.PROTO_OTHER)) as decider:
+    with deciding(watch(CREATE, uapi.PROTO_OTHER)) as decider:
         each(g, decider, Client(g), {name: (f"s = socket.socket({arguments})", Way(CREATE, uapi.PROTO_OTHER))
                                      for name, arguments in families.items()})
 
@@ -61,7 +61,7 @@ def calls_of_other_families_are_held(g):
                       Way(SEND, uapi.PROTO_OTHER, (g.peer.address4, 0), packets=("115", None))),
     }
     operations = (CONNECT, BIND, LISTEN, SEND)
-    with Decider(*(watch(operation, uapi.PROTO_OTHER) for operation in operations)) as decider:
+    with deciding(*(watch(operation, uapi.PROTO_OTHER) for operation in operations)) as decider:
         client = Client(g)
         each(g, decider, client, ways, peer=g.peer.address4)
 
@@ -80,7 +80,7 @@ def unix_sockets_are_held_when_they_are_watched(g):
     server = Client(g)
     server.do("a = socket.socket(socket.AF_UNIX); a.bind(path); a.listen(); "
               "b = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); b.bind(path + 'd')", path=path)
-    with Decider(*(watch(operation, uapi.PROTO_UNIX) for operation in (CONNECT, SEND, BIND))) as decider:
+    with deciding(*(watch(operation, uapi.PROTO_UNIX) for operation in (CONNECT, SEND, BIND))) as decider:
         each(g, decider, Client(g), ways, path=path)
 
 
@@ -98,7 +98,7 @@ def smc_is_held_as_tcp(g):
     watched = watch(CONNECT, uapi.PROTO_TCP), watch(BIND, uapi.PROTO_TCP), watch(LISTEN, uapi.PROTO_TCP)
     for name, kind in kinds.items():
         address, local = (g.peer.address6, g.host6) if "6" in name else (g.peer.address4, g.host4)
-        with Decider(*watched) as decider:
+        with deciding(*watched) as decider:
             each(g, decider, client, {name: (
                 f"s = socket.socket({kind}); connect(s, sockaddr(address, 7007))",
                 Way(CONNECT, uapi.PROTO_TCP, (address, 7007), packets=("tcp", 7007)))}, address=address)
@@ -136,7 +136,7 @@ def accept_of_dccp_is_held_with_the_peer(g):
     if server.do("l = socket.socket(socket.AF_INET, 6, 33)") != "ok":
         g.skip("this kernel has no DCCP")
     g.assert_equal(server.do("l.bind(('127.0.0.1', 5501)); l.listen()"), "ok")
-    with Decider(watch(uapi.OP_ACCEPT, uapi.PROTO_OTHER)) as decider:
+    with deciding(watch(uapi.OP_ACCEPT, uapi.PROTO_OTHER)) as decider:
         for verdict, outcome in ((uapi.VERDICT_DENY, "ECONNABORTED"), (uapi.VERDICT_ALLOW, "ok")):
             visitor = Client(g)
             g.assert_equal(visitor.do("s = socket.socket(socket.AF_INET, 6, 33); s.connect(('127.0.0.1', 5501)); "

@@ -7,9 +7,9 @@ import time
 
 import uapi
 from client import TEXT, Client
-from decider import Decider, ticket, watch
+from decider import ticket, watch
 from scenario import scenario
-from way import Way, decided, denied, told
+from way import Way, decided, deciding, denied, told
 
 ECHO = 7007
 TRICKS = "/snet/bin/tricks"
@@ -41,7 +41,7 @@ def by_child(g, event, way, client):
 def socket_handed_over_is_asked_for_in_its_new_owners_name(g):
     """A socket that isn't connected yet, made by a process with a ticket: sent over SCM_RIGHTS and taken by pidfd_getfd().
     Who connects it is asked, and the ticket stays with its process."""
-    with Decider() as decider:
+    with deciding() as decider:
         giver, taker = ticketed(g, decider), Client(g)
         path = str(g.tmp / "channel")
         taker.do("channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); channel.bind(path)", path=path)
@@ -60,7 +60,7 @@ def socket_handed_over_is_asked_for_in_its_new_owners_name(g):
 @scenario
 def socket_inherited_by_fork_and_exec_is_asked_for(g):
     """The child that connects its parent's socket has no ticket, and neither has the same process after execve()."""
-    with Decider() as decider:
+    with deciding() as decider:
         client = ticketed(g, decider)
         fork = "s.close(); s = socket.socket(); answer = in_child(lambda: s.connect((peer, 7007)))"
         decided(g, decider, client, way(g), lambda: client.begin_do(fork, peer=g.peer.address4), by_child)
@@ -74,7 +74,7 @@ def socket_inherited_by_fork_and_exec_is_asked_for(g):
 def threads_and_children_are_told_as_they_are(g):
     """A thread is its process under its own number; a vfork() child is a process of its own though it shares the memory; a
     traced program is itself and not its tracer."""
-    with Decider() as decider:
+    with deciding() as decider:
         client = Client(g, user="alice")
 
         def by_thread(g, event, way, client):
@@ -93,7 +93,7 @@ def namespaces_hide_nothing(g):
     """In another network namespace, and as root of a user, network and pid namespace of one's own: held, and told by the
     numbers of the host."""
     inode = os.stat(f"/run/netns/{g.peer.namespace}").st_ino
-    with Decider() as decider:
+    with deciding() as decider:
         client = Client(g)
         client.do("enter_netns(name)", name=g.peer.namespace)
         # Over that namespace's own loopback.
@@ -123,7 +123,7 @@ def programs_and_sockets_from_before_the_module_are_held(g):
               "raw = socket.socket(type=socket.SOCK_RAW, proto=253)")
     client.do("c = socket.create_connection((peer, 7007))", peer=g.peer.address4)
     g.load_module()
-    with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP, uapi.PROTO_RAW)) as decider:
+    with deciding(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP, uapi.PROTO_RAW)) as decider:
         g.assert_equal(client.do("c.send(b'x'); answer = len(c.recv(1))"), "1", "an old conversation")
         decided(g, decider, client, way(g), lambda: client.begin_do(CONNECT))
         sink = g.peer.sink_port
@@ -137,7 +137,7 @@ def programs_and_sockets_from_before_the_module_are_held(g):
 def address_written_over_while_held_does_not_count(g):
     """Another thread changes the buffer with the address after the call was told: the kernel's own copy is what was
     decided, and where the call goes."""
-    with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
+    with deciding(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
         client = Client(g, user="alice", command=(TRICKS,))
         decided(g, decider, client, way(g), lambda: client.begin("moving", g.peer.address4, ECHO))
         client = Client(g, user="alice")
@@ -163,7 +163,7 @@ def held_socket_stays_what_it_is(g):
         "close": "thread = meanwhile(s.close)",
         "dup2": "other = socket.socket(); thread = meanwhile(lambda: os.dup2(other.fileno(), number))",
     }
-    with Decider() as decider:
+    with deciding() as decider:
         client = Client(g, user="alice")
         for name, form in forms.items():
             code = (f"s = socket.socket(); number = s.fileno(); {form}\n"
@@ -177,7 +177,7 @@ def held_socket_stays_what_it_is(g):
 def changed_executable_makes_tickets_void(g):
     """prctl(PR_SET_MM_EXE_FILE), which needs privileges: the ticket was for another file, and the event tells the new
     one."""
-    with Decider() as decider:
+    with deciding() as decider:
         client = Client(g, command=(TRICKS,))
         client.begin("connect", g.peer.address4, ECHO)
         decider.allow(decider.next(), ticket(1))
@@ -190,7 +190,7 @@ def changed_executable_makes_tickets_void(g):
 @scenario
 def exec_ends_the_held_calls_of_other_threads(g):
     """A thread is held, another executes a program: the held call never happens, and a verdict for it comes too late."""
-    with Decider(deadline=30000) as decider:
+    with deciding(deadline=30000) as decider:
         client = Client(g, user="alice")
         before = g.peer.packets("tcp", ECHO)
         client.begin_do("meanwhile(lambda: os.execv('/usr/bin/python3', ['python3', '-ISBuc', text, text]), 1)\n"
@@ -220,7 +220,7 @@ def copies_and_loaders_are_other_programs(g):
         "/memfd:tricks (deleted)": (("python3", "-ISBc", in_memory, TRICKS), ("connect",)),
         loader: ((loader, os.path.realpath("/usr/bin/python3"), "-ISBuc", TEXT, TEXT), ("tcp",)),
     }
-    with Decider() as decider:
+    with deciding() as decider:
         for exe, (command, verb) in programs.items():
             client = Client(g, command=command)
             if command == (gone,):

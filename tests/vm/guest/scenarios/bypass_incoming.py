@@ -7,9 +7,9 @@ import time
 
 import uapi
 from client import Client
-from decider import Decider, ticket, watch
+from decider import ticket, watch
 from scenario import scenario
-from way import QUIET_SECONDS, Way, decided, told
+from way import QUIET_SECONDS, Way, decided, deciding, told
 
 ACCEPT, RECV = uapi.OP_ACCEPT, uapi.OP_RECV
 STREAMS = watch(ACCEPT, uapi.PROTO_TCP, uapi.PROTO_MPTCP, uapi.PROTO_SCTP)
@@ -67,7 +67,7 @@ def accepted_peers_are_told_as_they_are_over_every_socket(g):
     MPTCP, which is what the program asked for."""
     forms = ((0, 0, uapi.PROTO_TCP), (262, 262, uapi.PROTO_MPTCP), (262, 0, uapi.PROTO_MPTCP), (132, 132, uapi.PROTO_SCTP))
     for number, peer_number, protocol in forms:
-        with Decider(STREAMS) as decider:
+        with deciding(STREAMS) as decider:
             client = server(g, "::", "AF_INET6", number, "alice")
             for address in (V4, V6):
                 refused_then_taken(g, decider, client, lambda: Visitor(g, address, peer_number), protocol, (address, PORT))
@@ -77,7 +77,7 @@ def accepted_peers_are_told_as_they_are_over_every_socket(g):
 @scenario(timeout=240)
 def io_uring_accepts_are_held(g):
     """In every mode, and the next peers of a multishot request as well as the first."""
-    with Decider(STREAMS) as decider:
+    with deciding(STREAMS) as decider:
         client = Client(g, user="alice", command=("/snet/bin/uring",))
         for mode in ("plain", "async", "linked", "sqpoll"):
             def visit():
@@ -105,7 +105,7 @@ def incoming_calls_of_32_bit_programs_are_held(g):
     """accept() and accept4(), and recvfrom(), by socketcall() and of their own."""
     if g.run("/snet/bin/compat", text="").out != "ready\n":
         g.skip("this kernel runs no 32-bit programs")
-    with Decider(STREAMS) as decider:
+    with deciding(STREAMS) as decider:
         client = Client(g, user="alice", command=("/snet/bin/compat",))
         for kind, call in (("socketcall", "accept"), ("direct", "accept4")):
             for verdict, outcome in ((uapi.VERDICT_DENY, "ECONNABORTED"), (uapi.VERDICT_ALLOW, "ok")):
@@ -116,7 +116,7 @@ def incoming_calls_of_32_bit_programs_are_held(g):
                 told(g, event, Way(ACCEPT, uapi.PROTO_TCP, visitor.name, local=(V4, PORT)), client)
                 decider.verdict(event, verdict)
                 g.assert_equal(client.answer(), outcome, f"{kind} {call}")
-    with Decider(watch(ACCEPT), watch(RECV, uapi.PROTO_UDP)) as decider, socket.socket(type=socket.SOCK_DGRAM) as sender:
+    with deciding(watch(ACCEPT), watch(RECV, uapi.PROTO_UDP)) as decider, socket.socket(type=socket.SOCK_DGRAM) as sender:
         for kind in ("socketcall", "direct"):
             def begin():
                 client.begin(kind, "recvfrom", V4, 5605)
@@ -129,7 +129,7 @@ def incoming_calls_of_32_bit_programs_are_held(g):
 def workers_that_share_a_listening_socket_are_told_apart(g):
     """The socket was passed over SCM_RIGHTS: whoever takes a connection is asked in its own name, one that is held doesn't
     keep the other from going on, and a ticket of one doesn't serve the other."""
-    with Decider(STREAMS) as decider:
+    with deciding(STREAMS) as decider:
         first, second = server(g), Client(g, user="alice")
         path = "\0snet-workers"
         second.do("channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); channel.bind(path)", path=path)
@@ -160,7 +160,7 @@ def workers_that_share_a_listening_socket_are_told_apart(g):
 def accepted_socket_is_asked_for_when_it_connects_elsewhere(g):
     """An accepted connection that is dissolved by AF_UNSPEC can connect again: that is held. So is the one that an MPTCP
     socket gives for a plain TCP peer, which comes from a socket of the kernel's own."""
-    with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP, uapi.PROTO_MPTCP)) as decider:
+    with deciding(watch(uapi.OP_CONNECT, uapi.PROTO_TCP, uapi.PROTO_MPTCP)) as decider:
         for number in (0, 262):
             client = server(g, number=number, user="alice")
             Visitor(g, V4)
@@ -179,7 +179,7 @@ def accepted_socket_is_asked_for_when_it_connects_elsewhere(g):
 @scenario
 def accept_ends_when_its_socket_is_shut_down(g):
     """shutdown() of the listening socket by another thread ends a watched accept() as it ends any other."""
-    with Decider(STREAMS):
+    with deciding(STREAMS):
         client = server(g)
         g.assert_equal(client.do("meanwhile(lambda: l.shutdown(2), 0.5); l.accept()"), "EINVAL")
 
@@ -195,7 +195,7 @@ RECEIVE = {
 @scenario(timeout=240)
 def every_receiving_call_is_held(g):
     """recv(), recvmsg(), recvmmsg(), read(), readv(), splice() and io_uring: none hands over a byte before the verdict."""
-    with Decider(watch(RECV, uapi.PROTO_UDP)) as decider, socket.socket(type=socket.SOCK_DGRAM) as sender:
+    with deciding(watch(RECV, uapi.PROTO_UDP)) as decider, socket.socket(type=socket.SOCK_DGRAM) as sender:
         client = Client(g, user="alice")
         client.do("s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', 5601))")
         way = Way(RECV, uapi.PROTO_UDP, local=(V4, 5601), allowed="b'word'")
@@ -233,7 +233,7 @@ def every_socket_that_receives_from_anyone_is_held(g):
                  (V4, 5604)),
     }
     protocols = [protocol for _, _, protocol, _ in sockets.values()]
-    with Decider(watch(RECV, *protocols)) as decider:
+    with deciding(watch(RECV, *protocols)) as decider:
         for name, (arguments, bind, protocol, local) in sockets.items():
             client = Client(g)
             if client.do(f"s = socket.socket(socket.{arguments}); {bind}") != "ok" and name == "UDP-Lite":

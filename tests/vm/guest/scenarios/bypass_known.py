@@ -6,8 +6,9 @@ import socket
 
 import uapi
 from client import Client
-from decider import Decider, watch
+from decider import watch
 from scenario import scenario
+from way import deciding
 
 SINK = 7009
 # Counts what arrives at one address of the peer and one port.
@@ -26,7 +27,7 @@ def known_calls_that_waited_before_the_watch_are_not_asked_for(g):
         g.assert_equal(client.do(begin[kind]), "ok")
         client.begin_do(wait[kind])
     g.eventually(lambda: all("accept" in stack or "recv" in stack for stack in map(stack_of, clients.values())))
-    with Decider(watch(uapi.OP_ACCEPT, uapi.PROTO_TCP), watch(uapi.OP_RECV, uapi.PROTO_UDP)) as decider:
+    with deciding(watch(uapi.OP_ACCEPT, uapi.PROTO_TCP), watch(uapi.OP_RECV, uapi.PROTO_UDP)) as decider:
         for kind, client in clients.items():
             for held in (False, True):
                 with socket.socket(type=socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as visitor:
@@ -48,7 +49,7 @@ def stack_of(client):
 def known_datagrams_from_before_a_connect_are_not_asked_for(g):
     """recv() on a connected socket isn't asked about, and what others sent before it was connected is in its queue
     still."""
-    with Decider(watch(uapi.OP_RECV, uapi.PROTO_UDP)) as decider, socket.socket(type=socket.SOCK_DGRAM) as stranger:
+    with deciding(watch(uapi.OP_RECV, uapi.PROTO_UDP)) as decider, socket.socket(type=socket.SOCK_DGRAM) as stranger:
         client = Client(g)
         client.do("s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', 5801))")
         stranger.sendto(b"word", ("127.0.0.1", 5801))
@@ -59,7 +60,7 @@ def known_datagrams_from_before_a_connect_are_not_asked_for(g):
 @scenario
 def known_connected_sockets_are_not_asked_for_when_handed_over(g):
     """Who is handed a connection speaks on it: it was decided when it was made."""
-    with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
+    with deciding(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
         giver, taker = Client(g), Client(g, user="alice")
         taker.do("channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); channel.bind(chr(0) + 'snet-known')")
         giver.begin_do("s = socket.socket(); s.connect((peer, 7007))", peer=g.peer.address4)
@@ -74,7 +75,7 @@ def known_connected_sockets_are_not_asked_for_when_handed_over(g):
 def known_frames_of_a_bound_packet_socket_are_not_asked_for(g):
     """bind() names the interface, and send() then needs no name: such a socket is decided when it is made, or not at
     all."""
-    with Decider(watch(uapi.OP_SEND, uapi.PROTO_PACKET)) as decider:
+    with deciding(watch(uapi.OP_SEND, uapi.PROTO_PACKET)) as decider:
         before = g.peer.interface_packets()
         frame = "bytes(6 * [255] + [2, 0, 0, 0, 0, 1, 0x88, 0xb5]) + bytes(50)"
         client = Client(g)
@@ -89,7 +90,7 @@ def known_header_of_a_raw_packet_is_not_what_is_asked_for(g):
     """With IP_HDRINCL the packet says itself where it goes, and the name only which way: the event tells the name."""
     header = ("struct.pack('!BBHHHBBH', 0x45, 0, 28, 1, 0, 64, 17, 0) + socket.inet_aton(mine) + socket.inet_aton(other)"
               " + struct.pack('!HHHH', 5802, 7009, 8, 0)")
-    with Decider(watch(uapi.OP_SEND, uapi.PROTO_RAW)) as decider:
+    with deciding(watch(uapi.OP_SEND, uapi.PROTO_RAW)) as decider:
         client = Client(g)
         nft = "ip", "netns", "exec", g.peer.namespace, "nft"
         g.run(*nft, "-f", "-", text=SEEN.format(g.peer.other4, SINK), check=True)
@@ -111,7 +112,7 @@ def known_peers_of_an_smc_socket_are_not_told(g):
     if client.do("s = socket.socket(AF_SMC, socket.SOCK_STREAM, 0)") != "ok":
         g.skip("this kernel has no SMC")
     client.do("check(libc.bind(s.fileno(), sockaddr('127.0.0.1', 5803), 16)); s.listen()")
-    with Decider(watch(uapi.OP_ACCEPT, uapi.PROTO_TCP)) as decider, socket.create_connection(("127.0.0.1", 5803)):
+    with deciding(watch(uapi.OP_ACCEPT, uapi.PROTO_TCP)) as decider, socket.create_connection(("127.0.0.1", 5803)):
         client.begin_do("check(libc.accept(s.fileno(), None, None))")
         event = decider.next()
         g.assert_equal((event.remote, event.local), (None, ("127.0.0.1", 5803)))

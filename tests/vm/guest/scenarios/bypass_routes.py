@@ -4,8 +4,9 @@ routes.py."""
 
 import uapi
 from client import Client
-from decider import Decider, watch
+from decider import watch
 from scenario import scenario
+from way import deciding
 
 SINK = 7009
 WATCHED = watch(uapi.OP_CONNECT, uapi.PROTO_TCP, uapi.PROTO_UDP), watch(uapi.OP_SEND, uapi.PROTO_UDP, uapi.PROTO_RAW,
@@ -41,7 +42,7 @@ def routes_by_control_messages_are_refused_on_every_socket(g):
     }
     client = client_of(g)
     g.assert_equal(client.do(calls["second"]), "2", "both go out where nothing is watched")
-    with Decider(*WATCHED, deadline=300, fallback=uapi.VERDICT_ALLOW) as decider:
+    with deciding(*WATCHED, deadline=300, fallback=uapi.VERDICT_ALLOW) as decider:
         before, refused = g.peer.packets("udp", SINK), decider.control.count("refused")
         for name, code in calls.items():
             g.assert_equal(client.do(code), "1" if name.startswith("second") else "EACCES", name)
@@ -57,7 +58,7 @@ def routes_by_flow_labels_are_refused(g):
     g.assert_equal(client.do("flow_label(u6, 77, peer6, cmsg(41, 57, v6)); plain = sockaddr(peer6, port); "
                              "name = plain[:4] + (77).to_bytes(4, 'big') + plain[8:]"), "ok")
     g.assert_equal(client.do("u6.setsockopt(41, 33, 1); sendto(u6, name)"), "ok", "works where nothing is watched")
-    with Decider(*WATCHED, deadline=300, fallback=uapi.VERDICT_ALLOW):
+    with deciding(*WATCHED, deadline=300, fallback=uapi.VERDICT_ALLOW):
         before = g.peer.packets("udp", SINK)
         g.assert_equal(client.do("sendto(u6, name)"), "EACCES", "an old label")
         g.assert_equal(client.do("connect(u6, name)"), "EACCES", "an old label, by connect()")
@@ -84,7 +85,7 @@ def routes_by_io_uring_and_32_bit_programs_are_refused(g):
                 continue
             g.assert_equal(free, "ok", f"{name} {mode} where nothing is watched")
             tried.append((client, mode))
-    with Decider(*WATCHED):
+    with deciding(*WATCHED):
         for client, mode in tried:
             g.assert_equal(client.call(mode, "route", g.peer.other4, 0), "EACCES", mode)
     g.assert_true(tried, "something was tried")
@@ -101,7 +102,7 @@ def unspecified_address_is_told_as_what_it_reaches(g):
     code = ("s = socket.socket(getattr(socket, family), socket.SOCK_DGRAM)\n"
             "if bound: s.bind((bound, 0))\n"
             "s.connect((unspecified, 7009)); answer = s.getpeername()[0].removeprefix('::ffff:')")
-    with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_UDP)) as decider:
+    with deciding(watch(uapi.OP_CONNECT, uapi.PROTO_UDP)) as decider:
         client = Client(g, user="alice")
         for bound in BOUND:
             for family in ("4", "6") if not bound else ("6",) if ":" in bound else ("4",):
@@ -122,7 +123,7 @@ def every_message_of_sendmmsg_over_sctp_is_decided(g):
     of the peer: over SCTP each message is asked for."""
     code = ("s = socket.socket(getattr(socket, family), socket.SOCK_SEQPACKET, 132); name = sockaddr(address, 7007)\n"
             "answer = sendmmsg(s, (name, b''), (name, cmsg(132, 7, socket.inet_aton(other))))")
-    with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_SCTP)) as decider:
+    with deciding(watch(uapi.OP_CONNECT, uapi.PROTO_SCTP)) as decider:
         client = Client(g, user="alice")
         for family, address in (("AF_INET", g.peer.address4), ("AF_INET6", g.peer.address6)):
             client.begin_do(code, family=family, address=address, other=g.peer.other4)

@@ -7,9 +7,9 @@ import time
 import network
 import uapi
 from client import Client
-from decider import Decider, watch
+from decider import watch
 from scenario import scenario
-from way import QUIET_SECONDS, Way, decided, each, settled
+from way import QUIET_SECONDS, Way, decided, deciding, each, settled
 
 CONNECT, LISTEN, BIND, CREATE = uapi.OP_CONNECT, uapi.OP_LISTEN, uapi.OP_BIND, uapi.OP_CREATE
 ECHO, MPTCP, HTTP = 7007, 7008, 8080
@@ -45,7 +45,7 @@ def fastopen_in_every_form_is_held(g):
     client = Client(g, user="alice")
     if client.do(mptcp, **names(g)) == "ok":
         ways["MPTCP"] = (mptcp, way(peer, protocol=uapi.PROTO_MPTCP, port=MPTCP))
-    with Decider(watch(CONNECT, uapi.PROTO_TCP, uapi.PROTO_MPTCP)) as decider:
+    with deciding(watch(CONNECT, uapi.PROTO_TCP, uapi.PROTO_MPTCP)) as decider:
         each(g, decider, client, ways, **names(g))
 
 
@@ -70,7 +70,7 @@ def sctp_by_every_call_is_held(g):
         "connectx by getsockopt": (one + "sctp_connectx3(s, sockaddr(peer, 7007))", way(uapi.CALL_LOCKED)),
         "bindx": (one + "s.setsockopt(132, SCTP_BINDX_ADD, sockaddr('10.77.0.1', 5310))", bind),
     }
-    with Decider(watch(CONNECT, uapi.PROTO_SCTP), watch(BIND, uapi.PROTO_SCTP)) as decider:
+    with deciding(watch(CONNECT, uapi.PROTO_SCTP), watch(BIND, uapi.PROTO_SCTP)) as decider:
         each(g, decider, Client(g, user="alice"), ways, **names(g))
 
 
@@ -85,7 +85,7 @@ def every_address_of_an_sctp_peer_is_decided(g):
         "SCTP_DSTADDRV4": "s = socket.socket(type=socket.SOCK_SEQPACKET, proto=132); "
                           f"s.sendmsg([b'x'], {dstaddr}, 0, (peer, 7007))",
     }
-    with Decider(watch(CONNECT, uapi.PROTO_SCTP)) as decider:
+    with deciding(watch(CONNECT, uapi.PROTO_SCTP)) as decider:
         client = Client(g, user="alice")
         for name, code in forms.items():
             before = g.peer.packets("sctp", ECHO)
@@ -101,7 +101,7 @@ def every_address_of_an_sctp_peer_is_decided(g):
 @scenario
 def listen_without_bind_is_held(g):
     """A socket that has no address yet listens as well, on a port that the kernel chooses: told as port 0."""
-    with Decider(watch(LISTEN, uapi.PROTO_TCP, uapi.PROTO_MPTCP, uapi.PROTO_SCTP)) as decider:
+    with deciding(watch(LISTEN, uapi.PROTO_TCP, uapi.PROTO_MPTCP, uapi.PROTO_SCTP)) as decider:
         ways = {}
         for number, protocol in ((6, uapi.PROTO_TCP), (262, uapi.PROTO_MPTCP), (132, uapi.PROTO_SCTP)):
             for family, any_address in (("AF_INET", "0.0.0.0"), ("AF_INET6", "::")):
@@ -116,7 +116,7 @@ def socket_bound_while_its_call_is_held_is_decided_anew(g):
     """Another thread binds the socket to a port after listen() or connect() was told without one: the call is asked for
     again, with the port, and the second verdict counts."""
     calls = {LISTEN: "s.listen()", CONNECT: "s.connect((peer, 8080))"}
-    with Decider(watch(LISTEN, uapi.PROTO_TCP), watch(CONNECT, uapi.PROTO_TCP)) as decider:
+    with deciding(watch(LISTEN, uapi.PROTO_TCP), watch(CONNECT, uapi.PROTO_TCP)) as decider:
         client = Client(g, user="alice")
         for operation, call in calls.items():
             client.begin_do(f"s = socket.socket(); meanwhile(lambda: s.bind(('10.77.0.1', 5401))); {call}", **names(g))
@@ -139,7 +139,7 @@ def sendfile_and_splice_need_a_decided_conversation(g):
         "sendfile": "file = open('/etc/passwd'); answer = os.sendfile(s.fileno(), file.fileno(), 0, 64)",
         "splice": "r, w = os.pipe(); os.write(w, bytes(64)); answer = os.splice(r, s.fileno(), 64)",
     }
-    with Decider(watch(CONNECT, uapi.PROTO_TCP, uapi.PROTO_UDP), watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
+    with deciding(watch(CONNECT, uapi.PROTO_TCP, uapi.PROTO_UDP), watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
         client = Client(g, user="alice")
         for kind, port, name in (("SOCK_STREAM", ECHO, "tcp"), ("SOCK_DGRAM", g.peer.sink_port, "udp")):
             for call, text in code.items():
@@ -164,7 +164,7 @@ def link_local_addresses_are_held_as_they_are(g):
     links = json.loads(network.command("ip", "-n", g.peer.namespace, "-j", "-6", "address", "show", "dev", "eth0"))
     address = next(entry["local"] for entry in links[0]["addr_info"] if entry["scope"] == "link")
     code = "s = socket.socket(socket.AF_INET6); s.connect((address, 8080, 0, socket.if_nametoindex('veth0')))"
-    with Decider() as decider:
+    with deciding() as decider:
         client = Client(g, user="alice")
         way = Way(CONNECT, uapi.PROTO_TCP, (address, HTTP), packets=("tcp", HTTP))
         decided(g, decider, client, way, lambda: client.begin_do(code, address=address))

@@ -3,9 +3,9 @@
 
 import uapi
 from client import Client
-from decider import Decider, watch
+from decider import watch
 from scenario import scenario
-from way import Way, decided, told
+from way import Way, decided, deciding, told
 
 URING, COMPAT, TRICKS = ("/snet/bin/uring",), ("/snet/bin/compat",), ("/snet/bin/tricks",)
 MODES = ("plain", "async", "linked", "sqpoll")
@@ -23,7 +23,7 @@ def supported(g, client, *words):
 def io_uring_connects_are_held(g):
     """Inline, in a worker, behind a linked request and by the submission thread: attributed to the process that owns the
     ring, and nothing leaves before the verdict."""
-    with Decider() as decider:
+    with deciding() as decider:
         client = Client(g, user="alice", command=URING)
         for address in (g.peer.address4, g.peer.address6):
             way = Way(uapi.OP_CONNECT, uapi.PROTO_TCP, (address, ECHO), packets=("tcp", ECHO), repeats=True)
@@ -38,7 +38,7 @@ def io_uring_sends_are_held(g):
     calls = [call for call in ("send", "send_zc", "sendmsg", "sendmsg_zc") if supported(
         g, plain, "plain", call, g.peer.address4, SINK)]
     g.assert_true({"send", "sendmsg"} <= set(calls), f"of the sends there are {calls}")
-    with Decider(watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
+    with deciding(watch(uapi.OP_SEND, uapi.PROTO_UDP)) as decider:
         client = Client(g, user="alice", command=URING)
         way = Way(uapi.OP_SEND, uapi.PROTO_UDP, (g.peer.address4, SINK), packets=("udp", SINK))
         for call in calls:
@@ -50,16 +50,16 @@ def io_uring_sends_are_held(g):
 def io_uring_sockets_binds_and_listens_are_held(g):
     """Creating a socket, and binding and listening where the kernel has these (6.11)."""
     plain = Client(g, command=URING)
-    with Decider(watch(uapi.OP_CREATE, uapi.PROTO_TCP)) as decider:
+    with deciding(watch(uapi.OP_CREATE, uapi.PROTO_TCP)) as decider:
         client = Client(g, user="alice", command=URING)
         for mode in MODES:
             decided(g, decider, client, Way(uapi.OP_CREATE, uapi.PROTO_TCP),
                     lambda: client.begin(mode, "socket", "127.0.0.1", 0))
-    with Decider(watch(uapi.OP_CREATE)):
+    with deciding(watch(uapi.OP_CREATE)):
         calls = [call for call in ("bind", "listen") if supported(g, plain, "plain", call, "127.0.0.1", 5301)]
     local = {"bind": ("127.0.0.1", 5302), "listen": ("0.0.0.0", 0)}
     operations = {"bind": uapi.OP_BIND, "listen": uapi.OP_LISTEN}
-    with Decider(watch(uapi.OP_BIND, uapi.PROTO_TCP), watch(uapi.OP_LISTEN, uapi.PROTO_TCP)) as decider:
+    with deciding(watch(uapi.OP_BIND, uapi.PROTO_TCP), watch(uapi.OP_LISTEN, uapi.PROTO_TCP)) as decider:
         client = Client(g, user="alice", command=URING)
         for call in calls:
             for mode in MODES:
@@ -77,7 +77,7 @@ def io_uring_rings_are_attributed_to_who_submits(g):
         g.assert_true(event.tgid != client.pid, "not the owner of the ring")
         told(g, event, way, client, tgid=event.tgid, parent_tgid=client.pid)
 
-    with Decider() as decider:
+    with deciding() as decider:
         client = Client(g, command=URING)
         for mode, check in (("child", by_child), ("child-sqpoll", told), ("persona", told)):
             decided(g, decider, client, way, lambda: client.begin(mode, "connect", g.peer.address4, ECHO), check)
@@ -98,15 +98,15 @@ def calls_of_32_bit_programs_are_held(g):
         "listen": (Way(uapi.OP_LISTEN, uapi.PROTO_TCP, local=("0.0.0.0", 0)), "127.0.0.1", 5304),
     }
     client = Client(g, user="alice", command=COMPAT)
-    with Decider(watch(uapi.OP_CREATE, uapi.PROTO_TCP)) as decider:
+    with deciding(watch(uapi.OP_CREATE, uapi.PROTO_TCP)) as decider:
         for kind in ("direct", "socketcall"):
             decided(g, decider, client, Way(uapi.OP_CREATE, uapi.PROTO_TCP),
                     lambda: client.begin(kind, "socket", "127.0.0.1", 0))
     watched = [watch(operation, uapi.PROTO_TCP, uapi.PROTO_UDP) for operation in operations[1:2] + operations[3:]]
-    with Decider(watch(uapi.OP_CREATE), watch(uapi.OP_SEND, uapi.PROTO_UDP), *watched) as decider:
+    with deciding(watch(uapi.OP_CREATE), watch(uapi.OP_SEND, uapi.PROTO_UDP), *watched) as decider:
         for call, (way, address, port) in ways.items():
             for kind in ("direct", "socketcall"):
                 decided(g, decider, client, way, lambda: client.begin(kind, call, address, port))
-    with Decider(watch(uapi.OP_BIND), watch(uapi.OP_LISTEN)) as decider:
+    with deciding(watch(uapi.OP_BIND), watch(uapi.OP_LISTEN)) as decider:
         client = Client(g, user="alice", command=TRICKS)
         decided(g, decider, client, connect, lambda: client.begin("int80", g.peer.address4, ECHO))
