@@ -9,7 +9,7 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check test unit-test vm-selftest vm-test demo demo-vm bench bench-kernel \
+.PHONY: help setup build generate format check test unit-test vm-selftest vm-test dkms-test debug-test demo demo-vm bench bench-kernel \
 	vm-shell clean
 
 help: ## List the commands
@@ -30,7 +30,7 @@ format: setup ## Format the Rust code
 check: setup ## Generated files, format, clippy, docs, sparse on the module, shipped configuration
 	tests/check
 
-test: unit-test vm-selftest vm-test ## Run every test
+test: unit-test vm-selftest vm-test dkms-test ## Run every test, but on the debug kernel
 
 unit-test: setup ## Run the tests that need no module
 	cargo build --locked --workspace --bins --examples --quiet
@@ -41,6 +41,12 @@ vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, 
 
 vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*']
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
+
+dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module: make dkms-test [KERNEL=6.12]
+	$(VM) dkms --kernel $(KERNEL)
+
+debug-test: build ## Run the module's tests on a kernel with KASAN, lockdep, kmemleak and failing allocations (hours)
+	$(VM) run --kernel debug --timeout 14400 $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
 demo: build ## The main job on this machine, without module or root, as a transcript of real commands
 	@tests/native/demo.sh target/release
