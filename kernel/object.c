@@ -81,14 +81,14 @@ enum snet_protocol snet_protocol_of_any(const struct sock *sk)
 	}
 }
 
-static void addr_set_v4(struct snet_addr *addr, __be32 v4, __be16 port)
+static void addr_set_v4(struct snet_addr *addr, __be32 v4, u16 port)
 {
 	addr->len = sizeof(v4);
 	addr->v4 = v4;
-	addr->port = ntohs(port);
+	addr->port = port;
 }
 
-static void addr_set_v6(struct snet_addr *addr, const struct in6_addr *v6, __be16 port)
+static void addr_set_v6(struct snet_addr *addr, const struct in6_addr *v6, u16 port)
 {
 	if (ipv6_addr_v4mapped(v6)) {
 		addr_set_v4(addr, v6->s6_addr32[3], port);
@@ -96,15 +96,15 @@ static void addr_set_v6(struct snet_addr *addr, const struct in6_addr *v6, __be1
 	}
 	addr->len = sizeof(*v6);
 	addr->v6 = *v6;
-	addr->port = ntohs(port);
+	addr->port = port;
 }
 
 /*
  * @address is the kernel's own copy. What is shorter than the network stack itself would
  * take stays without an address: the stack refuses it behind this hook.
  */
-static void addr_read(struct snet_addr *addr, const struct sock *sk,
-		      const struct sockaddr *address, int addrlen)
+static __always_inline void addr_read(struct snet_addr *addr, const struct sock *sk,
+				      const struct sockaddr *address, int addrlen)
 {
 	const struct sockaddr_in *in = (const void *)address;
 	const struct sockaddr_in6 *in6 = (const void *)address;
@@ -115,9 +115,9 @@ static void addr_read(struct snet_addr *addr, const struct sock *sk,
 	/* AF_UNSPEC stands for the socket's own family, but in connect(), which never gets here. */
 	family = address->sa_family == AF_UNSPEC ? sk->sk_family : address->sa_family;
 	if (family == AF_INET && addrlen >= (int)sizeof(*in))
-		addr_set_v4(addr, in->sin_addr.s_addr, in->sin_port);
+		addr_set_v4(addr, in->sin_addr.s_addr, ntohs(in->sin_port));
 	else if (family == AF_INET6 && addrlen >= SIN6_LEN_RFC2133)
-		addr_set_v6(addr, &in6->sin6_addr, in6->sin6_port);
+		addr_set_v6(addr, &in6->sin6_addr, ntohs(in6->sin6_port));
 }
 
 static bool is_inet(const struct sock *sk)
@@ -144,6 +144,12 @@ static void local_of_smc(struct snet_addr *local, const struct sock *sk)
 		addr_read(local, sk, (struct sockaddr *)&address, len);
 }
 
+static u16 inet_port(const struct sock *sk)
+{
+	/* Of a raw socket inet_num is the protocol number. */
+	return sk->sk_type == SOCK_RAW ? 0 : READ_ONCE(inet_sk(sk)->inet_num);
+}
+
 /* 0 when the socket has none, or is of no family that has. */
 u16 snet_local_port(const struct sock *sk)
 {
@@ -153,15 +159,12 @@ u16 snet_local_port(const struct sock *sk)
 		local_of_smc(&local, sk);
 		return local.port;
 	}
-	/* Of a raw socket inet_num is the protocol number. */
-	if (!is_inet(sk) || sk->sk_type == SOCK_RAW)
-		return 0;
-	return READ_ONCE(inet_sk(sk)->inet_num);
+	return is_inet(sk) ? inet_port(sk) : 0;
 }
 
 static void local_from_socket(struct snet_addr *local, const struct sock *sk)
 {
-	__be16 port = htons(snet_local_port(sk));
+	const u16 port = inet_port(sk);
 
 #if IS_ENABLED(CONFIG_IPV6)
 	if (sk->sk_family == AF_INET6) {
@@ -187,7 +190,7 @@ static void remote_resolve_any(struct snet_addr *remote, const struct snet_addr 
 	} else if (remote->len == sizeof(remote->v6) && ipv6_addr_any(&remote->v6)) {
 		/* An IPv6 socket that is bound to IPv4, be it to any address of it. */
 		if (local->len == sizeof(local->v4))
-			addr_set_v4(remote, htonl(INADDR_LOOPBACK), htons(remote->port));
+			addr_set_v4(remote, htonl(INADDR_LOOPBACK), remote->port);
 		else
 			remote->v6 = in6addr_loopback;
 	}
@@ -232,7 +235,7 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 		      enum snet_protocol protocol, const struct sock *sk,
 		      const struct sockaddr *address, int addrlen)
 {
-	bool named = address && (is_inet(sk) || sk->sk_family == AF_SMC);
+	const bool inet = is_inet(sk), smc = is_smc(sk);
 
 	/* One by one: clearing all of it first would take longer than filling it. */
 	object->operation = operation;
@@ -243,11 +246,11 @@ void snet_object_fill(struct snet_object *object, enum snet_operation operation,
 	object->net = sock_net(sk);
 	memset(&object->remote, 0, sizeof(object->remote));
 	memset(&object->local, 0, sizeof(object->local));
-	if (unlikely(is_smc(sk)))
+	if (unlikely(smc))
 		local_of_smc(&object->local, sk);
-	else if (is_inet(sk))
+	else if (likely(inet))
 		local_from_socket(&object->local, sk);
-	if (!named)
+	if (!address || !(inet || smc))
 		return;
 	if (operation == SNET_OP_BIND) {
 		memset(&object->local, 0, sizeof(object->local));

@@ -145,8 +145,8 @@ enum snet_verdict snet_ticket_lookup(const struct snet_object *object,
 	enum snet_verdict verdict;
 	bool stale;
 
-	verdict = look_up(object, hit, &stale);
-	while (unlikely(stale) && snet_program_refresh(object))
+	do
 		verdict = look_up(object, hit, &stale);
+	while (unlikely(stale) && snet_program_refresh(object));
 	return verdict;
 }

@@ -30,6 +30,7 @@ STATES = {
     "unwatched": "snet, nothing watched",
     "another-protocol": "snet, another protocol watched",
     "ticket": "snet, process ticket hit",
+    "program-ticket": "snet, program ticket hit",
     "64-tickets": "snet, the last of 64 tickets hit",
     "apparmor-idle": "AppArmor, program unconfined",
     "apparmor": "AppArmor, network rules",

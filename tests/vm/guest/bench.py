@@ -6,6 +6,7 @@ counters say that they didn't. Which guests there are and what the numbers mean 
 """
 
 import errno
+import os
 import subprocess
 import time
 from contextlib import contextmanager
@@ -96,40 +97,50 @@ def module() -> Iterator[None]:
         subprocess.run(["rmmod", "snet"], check=True)
 
 
+@contextmanager
+def watching(*watched: bytes) -> Iterator[Decider]:
+    """A registered decider, whose tickets go with it."""
+    decider = Decider(*watched)
+    try:
+        yield decider
+    finally:
+        decider.control.command(uapi.CMD_WATCH_FLUSH)
+        decider.control.command(uapi.CMD_TICKET_FLUSH)
+        decider.close()
+
+
 def another_protocol() -> dict[str, list[int]]:
     """The hooks are called, and what they see isn't watched."""
-    decider = Decider(*OTHERS)
-    try:
+    with watching(*OTHERS):
         return untouched()
-    finally:
-        decider.control.command(uapi.CMD_WATCH_FLUSH)
-        decider.close()
 
 
-def with_tickets(*more: bytes) -> dict[str, list[int]]:
-    """One ticket that decides all that is measured, behind `more`."""
-    decider = Decider(*WATCHED)
-    try:
-        with Program() as program:
-            program.order("connect", 1)
-            held = decider.next()
-            decider.allow(held, ticket(1, **EVERY_CALL))
-            program.answer()
-            for number, scope in enumerate(more, 2):
-                decider.control.command(uapi.CMD_TICKET_ADD, ticket(number, process=held.process, **EVERY_CALL, **scope))
-            before = decider.control.count("ticket_allowed")
-            measured = every_case(program)
-            expect_hits(decider.control.count("ticket_allowed") - before)
-            return measured
-    finally:
-        decider.control.command(uapi.CMD_WATCH_FLUSH)
-        decider.close()
+def process_tickets(*more: dict) -> dict[str, list[int]]:
+    """One ticket of the process that decides all that is measured, and others with the scopes `more`."""
+    with watching(*WATCHED) as decider, Program() as program:
+        program.order("connect", 1)
+        held = decider.next()
+        decider.allow(held, ticket(1, **EVERY_CALL))
+        program.answer()
+        for number, scope in enumerate(more, 2):
+            decider.control.add(ticket(number, process=held.process, **EVERY_CALL, **scope))
+        return every_case_hits(decider, program)
 
 
-def expect_hits(hits: int) -> None:
-    expected = (WARM_UP + ROUNDS) * CALLS
+def program_ticket() -> dict[str, list[int]]:
+    file = os.stat(BENCH)
+    with watching(*WATCHED) as decider, Program() as program:
+        decider.control.add(ticket(1, program=(file.st_dev, file.st_ino), **EVERY_CALL))
+        return every_case_hits(decider, program)
+
+
+def every_case_hits(decider: Decider, program: Program) -> dict[str, list[int]]:
+    before = decider.control.count("ticket_allowed")
+    measured = every_case(program)
+    hits, expected = decider.control.count("ticket_allowed") - before, (WARM_UP + ROUNDS) * CALLS
     if hits != expected:
         raise AssertionError(f"{hits} calls were decided by tickets, not {expected}")
+    return measured
 
 
 OTHER_HOSTS = [{"to": f"10.0.{number}.1/32", "port": (1000 + number, 1000 + number)} for number in range(63)]
@@ -178,8 +189,9 @@ def snet(bench: Bench) -> None:
         with module():
             bench.state("unwatched", untouched)
             bench.state("another-protocol", another_protocol)
-            bench.state("ticket", with_tickets)
-            bench.state("64-tickets", lambda: with_tickets(*OTHER_HOSTS))
+            bench.state("ticket", process_tickets)
+            bench.state("program-ticket", program_ticket)
+            bench.state("64-tickets", lambda: process_tickets(*OTHER_HOSTS))
         bench.state("absent", untouched)
     for _ in range(PASSES):
         bench.state("not-held", misses)
