@@ -50,12 +50,55 @@ static void ops_init(struct ftrace_ops *ops, ftrace_func_t func)
 		ops->flags |= FTRACE_OPS_FL_SAVE_REGS;
 }
 
+/* How far @address is behind the beginning of its function. */
+static int offset_in_function(const void *address, unsigned long *offset)
+{
+	char *symbol = kasprintf(GFP_KERNEL, "%pS", address);
+	const char *plus;
+	int err = 0;
+
+	if (!symbol)
+		return -ENOMEM;
+	*offset = 0;
+	plus = strchr(symbol, '+');
+	if (plus && sscanf(plus, "+0x%lx/", offset) != 1)
+		err = -EINVAL;
+	kfree(symbol);
+	return err;
+}
+
+/**
+ * snet_attach_address - find a function that isn't exported
+ * @function: its name
+ * @address: written when 0 is returned
+ *
+ * By way of a probe that is never armed. May sleep. Returns 0; -EINVAL when the kernel has no
+ * such function, or none that can be probed; -ENOMEM.
+ */
+int snet_attach_address(const char *function, void **address)
+{
+	struct kprobe probe = { .symbol_name = function, .flags = KPROBE_FLAG_DISABLED };
+	unsigned long offset;
+	int err;
+
+	err = register_kprobe(&probe);
+	if (err)
+		return err == -ENOMEM ? err : -EINVAL;
+	/* The probe sits behind the landing instruction, where there is one. */
+	err = offset_in_function(probe.addr, &offset);
+	if (!err)
+		*address = (void *)probe.addr - offset;
+	unregister_kprobe(&probe);
+	return err;
+}
+
+/* By address: ftrace finds a name by comparing it with those of all traceable functions. */
 static int ops_add_function(struct ftrace_ops *ops, const char *function)
 {
-	char name[64];
+	void *address;
+	int err = snet_attach_address(function, &address);
 
-	strscpy(name, function, sizeof(name));
-	return ftrace_set_filter(ops, name, strlen(name), 0);
+	return err ?: ftrace_set_filter_ip(ops, (unsigned long)address, 0, 0);
 }
 
 /**
@@ -139,41 +182,6 @@ void snet_detach(struct snet_attachment *attachment)
 	unregister_ftrace_function(&attachment->ops);
 	/* Exactly once: the pointers aren't reset by all kernels, and leak without it. */
 	ftrace_free_filter(&attachment->ops);
-}
-
-/* How far @address is behind the beginning of its function. */
-static int offset_in_function(const void *address, unsigned long *offset)
-{
-	char *symbol = kasprintf(GFP_KERNEL, "%pS", address);
-	const char *plus;
-	int err = 0;
-
-	if (!symbol)
-		return -ENOMEM;
-	*offset = 0;
-	plus = strchr(symbol, '+');
-	if (plus && sscanf(plus, "+0x%lx/", offset) != 1)
-		err = -EINVAL;
-	kfree(symbol);
-	return err;
-}
-
-/* The address of a function that isn't exported, by way of a probe that never fires. */
-int snet_attach_address(const char *function, void **address)
-{
-	struct kprobe probe = { .symbol_name = function };
-	unsigned long offset;
-	int err;
-
-	err = register_kprobe(&probe);
-	if (err)
-		return err;
-	/* The probe sits behind the landing instruction, where there is one. */
-	err = offset_in_function(probe.addr, &offset);
-	if (!err)
-		*address = (void *)probe.addr - offset;
-	unregister_kprobe(&probe);
-	return err;
 }
 
 static atomic_t self_test_calls;
