@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Starting a guest and listening to it until it is gone.
 
-Owns: the qemu process, its kernel log, the report channel (ttyS1, one JSON object per line), the deadlines.
+Owns: the qemu process, its kernel log, the report channel (ttyS1, one JSON object per line, to which a line may be the
+answer), the deadlines.
 Must not: judge what was reported (report.py does).
 """
 
@@ -47,20 +48,25 @@ class Outcome:
 
 @dataclass
 class Machine:
-    """A guest to be started; `run` is what guest/runner.py reads as run.json."""
+    """A guest to be started; `run` is what guest/runner.py reads as run.json; `number` tells apart those that run side
+    by side."""
 
     target: Target
     kernel: Kernel
     run: dict
     files: dict[str, Path]
     icount: bool = False
+    number: int = 1
     console: Path = field(init=False)
+    process: subprocess.Popen | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if not shutil.which(QEMU):
             raise HarnessError(f"{QEMU} is missing: run `vm.py setup`")
         self.target.results.mkdir(parents=True, exist_ok=True)
-        self.console = self.target.results / "console.log"
+        suffix = "" if self.number == 1 else f"-{self.number}"
+        self.console = self.target.results / f"console{suffix}.log"
+        self.errors = self.target.results / f"qemu{suffix}.log"
 
     def command(self, initramfs: Path, serial: list[str], report: Path) -> list[str]:
         image = self.target.cache / self.kernel.vmlinuz
@@ -76,8 +82,8 @@ class Machine:
             command += secure_boot.machine(initramfs.parent)
         return command
 
-    def start(self, on_report: Callable[[dict], None], overall: float) -> Outcome:
-        """Boot, pass every reported object to `on_report`, and return when the guest is gone."""
+    def start(self, on_report: Callable[[dict], str | None], overall: float) -> Outcome:
+        """Boot, pass every reported object to `on_report`, whose text is the answer, and return when the guest is gone."""
         self.console.write_bytes(b"")
         with tempfile.TemporaryDirectory(prefix="snet-vm-") as work:
             initramfs = Path(work) / "initramfs"
@@ -85,14 +91,18 @@ class Machine:
             listener = _listen(Path(work) / "report")
             serial = ["-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console"]
             command = self.command(initramfs, serial, Path(work) / "report")
-            errors = self.target.results / "qemu.log"
-            with errors.open("wb") as log:
-                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            with self.errors.open("wb") as log:
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             try:
-                return self._listen_to(process, listener, on_report, overall)
+                return self._listen_to(self.process, listener, on_report, overall)
             finally:
-                _end(process)
+                self.stop()
                 listener.close()
+
+    def stop(self) -> None:
+        """End the guest if it is there; who listens to it sees an early end."""
+        if self.process:
+            _end(self.process)
 
     def shell(self) -> int:
         """The kernel console on this terminal; returns when the person leaves."""
@@ -112,10 +122,12 @@ class Machine:
         try:
             channel = listener.accept()[0]
         except TimeoutError:
-            return watch.ended(f"qemu did not start: {_tail(self.target.results / 'qemu.log')}")
+            return watch.ended(f"qemu did not start: {_tail(self.errors)}")
         for message in _messages(channel, process, watch):
             watch.heard(message)
-            on_report(message)
+            answer = on_report(message)
+            if answer is not None:
+                channel.sendall(f"{answer}\n".encode())
         channel.close()
         if watch.fault is None and not watch.finished:
             watch.fault = self._early_end(process)
@@ -123,7 +135,7 @@ class Machine:
 
     def _early_end(self, process: subprocess.Popen) -> str:
         process.wait(10)
-        why = _tail(self.target.results / "qemu.log")
+        why = _tail(self.errors)
         return "the guest ended before it reported that it was done" + (f" (qemu: {why})" if why else "")
 
 

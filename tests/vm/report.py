@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Judging a run: what was expected, what was reported, what the kernel log says.
 
-Owns: the lines a person reads, the closing count, `report.jsonl`.
+Owns: which scenario comes next, the lines a person reads, the closing count, `report.jsonl`.
 The rule: silence is failure. A scenario passes only by its own report, a run only by its last word,
 a kernel log without complaints and a guest that switched itself off.
 """
@@ -10,6 +10,8 @@ import json
 import os
 import re
 import sys
+import threading
+from collections import Counter, deque
 from pathlib import Path
 
 from boot import Outcome
@@ -30,32 +32,42 @@ COLOUR = {"ok": "\x1b[32m", "FAIL": "\x1b[31m", "skip": "\x1b[33m"}
 
 
 class Report:
-    """Collects one kernel's run and says it aloud as it goes."""
+    """Hands out one kernel's scenarios in the order of `expected`, collects what its guests report and says it aloud as
+    it goes. Guests are told apart by their numbers."""
 
     def __init__(self, target: Target, expected: list[str]):
         self.target = target
         self.expected = expected
+        self.waiting = deque(expected)
         self.results: dict[str, dict] = {}
-        self.running: str | None = None
-        self.summary: dict | None = None
+        self.running: dict[int, str] = {}
+        self.performed: Counter[int] = Counter()
+        self.last_word: dict[int, int] = {}
         self.faults: list[str] = []
         self.jsonl = (target.results / "report.jsonl").open("w")
+        self.lock = threading.Lock()
 
-    def heard(self, message: dict) -> None:
-        self.jsonl.write(json.dumps(message) + "\n")
-        self.jsonl.flush()
-        kind = message.get("t")
-        if kind == "hello":
-            print(f"{self.target.name}: booted Linux {message['kernel']}", flush=True)
-        elif kind == "start":
-            self.running = message["name"]
-        elif kind == "result":
-            self.running = None
-            self._result(message)
-        elif kind == "done":
-            self.summary = message
-        elif kind == "fault":
-            self.faults.append(message["detail"])
+    def heard(self, guest: int, message: dict) -> str | None:
+        """Takes note; the text is what the guest is answered."""
+        with self.lock:
+            self.jsonl.write(json.dumps({"guest": guest, **message}) + "\n")
+            self.jsonl.flush()
+            kind = message.get("t")
+            if kind == "hello":
+                print(f"{self.target.name}: booted Linux {message['kernel']}", flush=True)
+            elif kind == "next":
+                return self.waiting.popleft() if self.waiting else ""
+            elif kind == "start":
+                self.running[guest] = message["name"]
+            elif kind == "result":
+                self.running.pop(guest, None)
+                self.performed[guest] += 1
+                self._result(message)
+            elif kind == "done":
+                self.last_word[guest] = message["count"]
+            elif kind == "fault":
+                self.faults.append(message["detail"])
+            return None
 
     def _result(self, message: dict) -> None:
         name = message["name"]
@@ -78,13 +90,16 @@ class Report:
         if status == "FAIL":
             print("\n".join(f"     | {line}" for line in detail.rstrip().splitlines()), flush=True)
 
-    def close(self, outcome: Outcome, console: Path) -> bool:
-        """Turn everything that was missing into failures, print the closing line, say whether all is well."""
-        found = complaints(console)
-        if outcome.fault:
-            self._guest_died(outcome.fault, readable(console))
-        elif self.summary is None or self.summary.get("count") != len(self.expected):
-            self.faults.append("the guest's last word does not match what was asked of it")
+    def close(self, guests: dict[int, tuple[Outcome, Path]]) -> bool:
+        """Turn everything that was missing into failures, print the closing line, say whether all is well. `guests`:
+        how each ended, and its console."""
+        found = []
+        for guest, (outcome, console) in guests.items():
+            found += complaints(console)
+            if outcome.fault:
+                self._guest_died(guest, outcome.fault, readable(console))
+            elif self.last_word.get(guest) != self.performed[guest]:
+                self.faults.append("the guest's last word does not match what it reported")
         missing = [name for name in self.expected if name not in self.results]
         for name in missing:
             self.results[name] = {"status": "FAIL"}
@@ -93,26 +108,28 @@ class Report:
             self.faults.append("the kernel complained:\n" + "\n".join(found[:20]))
         for fault in self.faults:
             print(f"FAIL {self.target.name}: {fault}", flush=True)
-        self._closing_line(outcome)
+        self._closing_line([outcome for outcome, _ in guests.values()])
         self.jsonl.close()
         return self.count("FAIL") == 0 and not self.faults
 
-    def _guest_died(self, fault: str, log: list[str]) -> None:
-        where = f" while {self.running} was running" if self.running else ""
+    def _guest_died(self, guest: int, fault: str, log: list[str]) -> None:
+        running = self.running.get(guest)
+        where = f" while {running} was running" if running else ""
         tail = "\n".join(log[-40:])
-        if self.running:
-            self.results[self.running] = {"status": "FAIL"}
-            self.say("FAIL", self.running, 0, fault)
+        if running:
+            self.results[running] = {"status": "FAIL"}
+            self.say("FAIL", running, 0, fault)
         self.faults.append(f"{fault}{where}; the console's last lines:\n{tail}")
 
     def count(self, status: str) -> int:
         return sum(result["status"] == status for result in self.results.values())
 
-    def _closing_line(self, outcome: Outcome) -> None:
+    def _closing_line(self, outcomes: list[Outcome]) -> None:
         failed = self.count("FAIL") + (1 if self.faults and not self.count("FAIL") else 0)
         skipped = f", {self.count('skip')} skipped" if self.count("skip") else ""
-        print(f"{self.target.name}: booted in {outcome.boot_seconds:.1f} s, {outcome.seconds:.1f} s in all, "
-              f"logs in {os.path.relpath(self.target.results)}")
+        guests = "1 guest" if len(outcomes) == 1 else f"{len(outcomes)} guests"
+        print(f"{self.target.name}: {guests} booted in {max(outcome.boot_seconds for outcome in outcomes):.1f} s, "
+              f"{max(outcome.seconds for outcome in outcomes):.1f} s in all, logs in {os.path.relpath(self.target.results)}")
         print(f"{self.count('ok')} passed, {failed} failed{skipped}", flush=True)
 
 

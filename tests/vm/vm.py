@@ -14,7 +14,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -25,6 +27,7 @@ import dkms
 import fetch
 import module
 import programs
+import rootfs
 import secure_boot
 from boot import Machine, Outcome
 from report import Report
@@ -114,7 +117,7 @@ def package(options) -> bool:
 
 
 def scenarios() -> dict[str, dict]:
-    """Names → sentence and requires, as the guest will find them."""
+    """Names → sentence, requires and timeout, as the guest will find them."""
     command = [sys.executable, "-B", HERE / "guest" / "runner.py", "--list"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
@@ -123,8 +126,10 @@ def scenarios() -> dict[str, dict]:
 
 
 def chosen(patterns: list[str]) -> dict[str, str | None]:
-    """Names → what they require, of the scenarios that are asked for."""
-    known = {name: about["requires"] for name, about in scenarios().items()}
+    """Names → what they require, of the scenarios that are asked for; those that may take longest come first, so that
+    guests side by side end at about the same time."""
+    known = {name: about["requires"] for name, about in
+             sorted(scenarios().items(), key=lambda item: item[1]["timeout"], reverse=True)}
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
             raise HarnessError(f"no scenario matches {pattern!r}: see `vm.py run --list`")
@@ -141,14 +146,23 @@ def on(target: Target, wanted: dict[str, str | None], only: bool) -> list[str]:
     return names
 
 
-def machine(target: Target, options, order: dict) -> Machine:
+def machine(target: Target, options, order: dict, number: int = 1) -> Machine:
     """A guest with the module built for it and the programs that exist."""
     with locked(target, "cache"):
         kernel = fetch.fetch(target)
         files = _files(target, kernel, options)
+        rootfs.base(), rootfs.modules(target, kernel)  # now, and not by guests that start side by side
     order = {"release": kernel.release, "slowness": target.slowness, "slow_kernel": TARGETS[target.name].slowness > 1,
              **order}
-    return Machine(target, kernel, order, files)
+    return Machine(target, kernel, order, files, number=number)
+
+
+def guests(target: Target, options, scenarios: int) -> int:
+    """How many to start side by side; each of them takes a processor and its memory."""
+    with open("/proc/meminfo") as meminfo:
+        kib = next(int(line.split()[1]) for line in meminfo if line.startswith("MemAvailable"))
+    fitting = min(len(os.sched_getaffinity(0)), kib // 1024 // (target.memory_mib + 512))
+    return max(1, min(options.guests or fitting, scenarios))
 
 
 def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
@@ -181,10 +195,17 @@ def run(options) -> bool:
         names = on(target, wanted, only=options.kernel != "all")
         if not names:
             return True
-        guest = machine(target, options, {"mode": "run", "scenarios": names})
+        order = {"mode": "run"}
+        crew = [machine(target, options, order, number + 1) for number in range(guests(target, options, len(names)))]
         report = Report(target, names)
-        outcome = guest.start(report.heard, options.timeout * target.slowness)
-        return report.close(outcome, guest.console)
+        with ThreadPoolExecutor(len(crew)) as pool:
+            runs = [pool.submit(guest.start, partial(report.heard, guest.number), options.timeout * target.slowness)
+                    for guest in crew]
+            try:
+                return report.close({guest.number: (run.result(), guest.console) for guest, run in zip(crew, runs)})
+            finally:
+                for guest in crew:
+                    guest.stop()
 
     return on_each(options, "guest", run_one)
 
@@ -266,6 +287,7 @@ def arguments() -> argparse.ArgumentParser:
         sub.add_argument("--config", type=Path, help="snetd's configuration in the guest")
         sub.add_argument("--slowness", type=float, default=float(os.environ.get("SNET_VM_SLOWNESS", 1)),
                          help="stretch every time limit by this, on a busy machine (default: $SNET_VM_SLOWNESS, or 1)")
+        sub.add_argument("--guests", type=int, help="so many of a kernel's guests side by side (default: what fits)")
         sub.add_argument("--timeout", type=float, default=3600, help="seconds for one kernel's whole run")
         return with_module(sub)
 

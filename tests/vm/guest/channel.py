@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The guest's side of the report channel: JSON objects, one per line, over the second serial port.
 
-Owns: the device. The host's side is boot.py; the kinds of message are hello, start, result, fault, output, done.
+Owns: the device. The host's side is boot.py; the kinds of message are hello, next, start, result, fault, output, done.
+The host answers to `next` alone, with a line.
 """
 
 import json
@@ -13,7 +14,7 @@ DEVICE = "/dev/ttyS1"
 
 class Channel:
     def __init__(self, device: str = DEVICE):
-        self.fd = os.open(device, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+        self.fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         self.lock = threading.Lock()
 
     def send(self, kind: str, **fields) -> None:
@@ -21,6 +22,14 @@ class Channel:
         with self.lock:
             while data:
                 data = data[os.write(self.fd, data):]
+
+    def next_scenario(self) -> str:
+        """The host's choice; empty when there are no more."""
+        self.send("next")
+        line = b""
+        while not line.endswith(b"\n"):
+            line += os.read(self.fd, 256)
+        return line.decode().strip()
 
 
 def mark(text: str) -> None:

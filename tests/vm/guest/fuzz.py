@@ -16,16 +16,20 @@ EDGES = (0, 1, 2, 3, 4, 16, 32, 128, 255, 1000, 65535, 65536, 600000, 2**31 - 1,
 
 
 class Maker:
-    """`likely` maps (set, attribute) to values that are good there at the moment; the scenario keeps it up to date."""
+    """`likely` maps (set, attribute) to values that are good there at the moment; the scenario keeps it up to date.
+    `selections` maps a command to lists of attributes that make sense together, where not all of them do."""
 
     def __init__(self, seed: int):
         self.chance = random.Random(seed)
         self.likely: dict[tuple[str, int], list] = {}
+        self.selections: dict[int, list[list[int]]] = {}
 
     def message(self, command: int) -> bytes:
         """The payload: right in half of the cases, as far as the shapes tell."""
-        wanted = [self._attribute("main", number) for number in uapi.REQUESTS.get(command, ())
-                  if self.chance.random() < 0.9]
+        numbers = uapi.REQUESTS.get(command, ())
+        if command in self.selections and self.chance.random() < 0.7:
+            numbers = self.chance.choice(self.selections[command])
+        wanted = [self._attribute("main", number) for number in numbers if self.chance.random() < 0.9]
         if self.chance.random() < 0.1:
             wanted.append(self._attribute("main", self.chance.choice(list(uapi.SETS["main"]))))
         payload = b"".join(self._spoilt(wanted))

@@ -7,7 +7,9 @@ counting wakes no process and is no subject of snet).
 
 import json
 import subprocess
+from pathlib import Path
 
+import counters
 from order import SLOWNESS
 
 NAMESPACE = "peer"
@@ -89,11 +91,9 @@ class Peer:
     def packets(self, protocol: str, port: int | None = None) -> int:
         """Packets of a protocol (and destination port) that have arrived at the peer since the guest's start."""
         name = "protocols" if port is None else "ports"
-        table = json.loads(self.exec("nft", "-j", "-n", "list", "set", "inet", "seen", name))
-        entries = next(item["set"] for item in table["nftables"] if "set" in item).get("elem", [])
         wanted = [protocol] if port is None else [protocol, port]
         total = 0
-        for entry in (item["elem"] for item in entries):
+        for entry in counters.elements(Path("/run/netns") / NAMESPACE, "inet", "seen", name):
             value = entry["val"]["concat"] if isinstance(entry["val"], dict) else [entry["val"]]
             if [_protocol(value[0]), *value[1:]] == [_protocol(wanted[0]), *wanted[1:]]:
                 total += entry["counter"]["packets"]

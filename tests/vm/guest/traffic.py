@@ -35,7 +35,7 @@ def restless(number):
                 counts["ok"] += 1
             except OSError as error:
                 counts[errno.errorcode[error.errno]] += 1
-        time.sleep(0.003)
+        time.sleep(0.02)
 
 threads = [threading.Thread(target=restless, args=(number,)) for number in range(int(sys.argv[1]))]
 for t in threads: t.start()

@@ -53,7 +53,7 @@ def answer_for(decider, seconds, tickets=True):
 def loads_and_unloads_under_traffic_100_times(g):
     """A program goes on calling while the module comes, a decider registers, gives verdicts and tickets, holds what
     it doesn't answer, and the module goes: a hundred times (25 times on a slow kernel) no call ends but as it may."""
-    traffic = Restless(g, 10)
+    traffic = Restless(g, 6)
     slowest = 0.0
     for _ in range(25 if g.slow_kernel else 100):
         g.load_module()
