@@ -129,7 +129,7 @@ int snet_decider_unregister(void)
 	return 0;
 }
 
-/* Any command of the decider is a sign of life. */
+/* A verdict, a deferral, a policy, and a question for requests or counters are signs of life. */
 void snet_decider_spoke(void)
 {
 	if (snet_decider_is_current() && atomic_read(&misses))

@@ -188,6 +188,7 @@ int snet_nl_policy_set_doit(struct sk_buff *skb, struct genl_info *info)
 	struct snet_policy policy;
 	int err;
 
+	snet_decider_spoke();
 	if (GENL_REQ_ATTR_CHECK(info, SNET_A_MAIN_POLICY))
 		return -EINVAL;
 	mutex_lock(&settings_mutex);

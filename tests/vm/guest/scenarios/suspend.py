@@ -26,7 +26,8 @@ print("accepted", peer[0], flush=True)
 
 
 def suspend():
-    """To the point where every process is frozen, and back; an OSError if one can't be. The kernel waits 5 s there."""
+    """To the point where every process is frozen, and back; an OSError if one can't be. The kernel waits there, 5 s by a
+    delay loop that is no clock under emulation. Returns how long it took."""
     states = (POWER / "state").read_text().split()
     (POWER / "pm_test").write_text("freezer")
     try:
@@ -51,7 +52,7 @@ def held_calls_do_not_keep_the_machine_awake(g):
             client.begin(mode, "connect", g.peer.address4, 8081)
         held = {event.tgid: event for event in (decider.next(20) for _ in range(4))}
         g.assert_equal(set(held), {blocking.pid, *(client.pid for client in rings.values())})
-        g.assert_took(4, suspend(), 20, "seconds of the suspend test")
+        g.assert_took(0, suspend(), 20, "seconds of the suspend test")
         g.assert_equal(decider.control.count("held"), 4, "held after it")
         for client in rings.values():
             decider.deny(held[client.pid])
