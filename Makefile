@@ -30,7 +30,10 @@ format: setup ## Format the Rust code
 check: setup ## Generated files, format, clippy, docs, sparse on the module, shipped configuration
 	tests/check
 
-test: unit-test vm-selftest vm-test dkms-test ## Run every test, but on the debug kernel
+test: ## Run every test, but on the debug kernel
+	$(MAKE) unit-test
+	$(MAKE) --jobs=2 --output-sync vm-selftest dkms-test
+	$(MAKE) vm-test
 
 unit-test: setup ## Run the tests that need no module
 	cargo build --locked --workspace --bins --examples --quiet
