@@ -183,7 +183,7 @@ def held_for_snetd(guest: Guest) -> dict[str, list[int]]:
 
 
 def snet(bench: Bench) -> None:
-    guest = Guest("bench", Path("/run/snet-vm"), 1.0)
+    guest = Guest("bench", Path("/run/snet-vm"))
     for _ in range(PASSES):
         bench.state("absent", untouched)
         with module():
