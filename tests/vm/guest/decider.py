@@ -118,7 +118,7 @@ def event(message: genl.Message) -> Event:
 class Kernel(genl.Socket):
     """A socket that knows snet's family."""
 
-    def __init__(self, timeout: float = 10.0):
+    def __init__(self, timeout: float = 30.0):
         super().__init__(timeout)
         self.id = self.family(uapi.FAMILY_NAME)
 

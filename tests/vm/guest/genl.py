@@ -84,7 +84,7 @@ def parse(data: bytes) -> list[tuple[int, bytes]]:
 class Socket:
     """A netlink socket of its own port id; closing it is what a dying decider does."""
 
-    def __init__(self, timeout: float = 5.0):
+    def __init__(self, timeout: float = 30.0):
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_GENERIC)
         self.socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self.socket.settimeout(timeout)

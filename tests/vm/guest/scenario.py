@@ -43,7 +43,7 @@ class Scenario:
     requires: str | None
 
 
-def scenario(function: Callable | None = None, *, timeout: float = 60, module: bool = True, needs: tuple[str, ...] = (),
+def scenario(function: Callable | None = None, *, timeout: float = 120, module: bool = True, needs: tuple[str, ...] = (),
              requires: str | None = None):
     """Register a scenario. `module`: snet.ko is loaded before and must unload afterwards; `needs`: programs
     (names on PATH or absolute paths) without which it is skipped; `timeout`: seconds, for this scenario alone;
@@ -87,7 +87,7 @@ class Process(subprocess.Popen):
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def ended(self, timeout: float = 20) -> int:
+    def ended(self, timeout: float = 60) -> int:
         return self.wait(timeout)
 
 
@@ -109,7 +109,7 @@ class Guest:
     def load_module(self, **parameters) -> None:
         self.run("insmod", str(MODULE), *(f"{name}={value}" for name, value in parameters.items()), check=True)
 
-    def unload_module(self, timeout: float = 20) -> float:
+    def unload_module(self, timeout: float = 60) -> float:
         """Seconds it took."""
         return self.run("rmmod", "snet", timeout=timeout, check=True).seconds
 
@@ -123,7 +123,7 @@ class Guest:
 
     # Programs
 
-    def run(self, *command: str, user: str | None = None, netns: str | None = None, timeout: float = 20,
+    def run(self, *command: str, user: str | None = None, netns: str | None = None, timeout: float = 60,
             check: bool = False, text: str | None = None, env: dict[str, str] | None = None,
             cwd: str | None = None) -> Result:
         """Run to the end. `text` is its standard input; with `check` a non-zero exit is an AssertionError."""
@@ -179,7 +179,7 @@ class Guest:
 
     # Waiting and judging
 
-    def eventually(self, function: Callable[[], Any], timeout: float = 10, interval: float = 0.05, what: str = "") -> Any:
+    def eventually(self, function: Callable[[], Any], timeout: float = 30, interval: float = 0.05, what: str = "") -> Any:
         """The first true value of `function`; an AssertionError it raises counts as not yet."""
         timeout *= self.slowness
         deadline, last = time.monotonic() + timeout, None
