@@ -30,6 +30,10 @@ GUEST_MODULES = (
 )
 
 
+# What Debian's kernels had, and Linux 7 has no longer (SMC is not built any more).
+RETIRED = ("udp-lite", "dccp", "smc")
+
+
 class HarnessError(Exception):
     """Something the person at the keyboard has to know; printed without a traceback."""
 
@@ -83,12 +87,14 @@ TARGETS = {
             name="6.1",
             about="Debian 12 (bookworm)",
             suites=(("debian", "bookworm"), ("security", "bookworm-security")),
+            offers=RETIRED,
         ),
         Target(
             # The same kernel as Debian 13's, with kbuild tools that run on Debian 12.
             name="6.12",
             about="Debian 13's kernel, from bookworm-backports",
             suites=(("debian", "bookworm-backports"),),
+            offers=RETIRED,
         ),
         Target(
             name="newest",
@@ -103,6 +109,7 @@ TARGETS = {
             about="Debian 12, booted without bpf among its security modules",
             kernel="6.1",
             cmdline=("lsm=lockdown,yama,apparmor",),
+            offers=RETIRED,
             default=False,
         ),
         Target(
@@ -110,6 +117,7 @@ TARGETS = {
             about="the same with Debian 13's kernel",
             kernel="6.12",
             cmdline=("lsm=lockdown,yama,apparmor",),
+            offers=RETIRED,
             default=False,
         ),
         Target(
@@ -130,7 +138,7 @@ TARGETS = {
             cmdline=("slub_debug=-",),
             memory_mib=2560,
             slowness=4,
-            offers=("fault-injection",),
+            offers=("fault-injection", "udp-lite", "smc"),
             default=False,
         ),
         Target(
@@ -143,7 +151,7 @@ TARGETS = {
             cmdline=("slub_debug=-",),
             memory_mib=2560,
             slowness=4,
-            offers=("fault-injection",),
+            offers=("fault-injection", "udp-lite", "smc"),
             default=False,
         ),
     )

@@ -151,7 +151,10 @@ def machine(target: Target, options, order: dict, number: int = 1) -> Machine:
     with locked(target, "cache"):
         kernel = fetch.fetch(target)
         files = _files(target, kernel, options)
-        rootfs.base(), rootfs.modules(target, kernel)  # now, and not by guests that start side by side
+        # Now, and not by guests that start side by side.
+        rootfs.base(), rootfs.modules(target, kernel)
+        if target.secure_boot:
+            secure_boot.signed_kernel(target, kernel)
     order = {"release": kernel.release, "slowness": target.slowness, "slow_kernel": TARGETS[target.name].slowness > 1,
              **order}
     return Machine(target, kernel, order, files, number=number)
