@@ -175,7 +175,8 @@ def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     if target.secure_boot and "snet/snet.ko" in files:
         files["snet/signed/snet.ko"] = secure_boot.signed_module(target, kernel, files["snet/snet.ko"])
     files |= {f"snet/bin/{name}": path for name, path in programs.build().items()}
-    optional = {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
+    optional = {"snet/bin/ticket_model": RELEASE / "examples" / "ticket_model"}
+    optional |= {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
     optional |= {f"usr/bin/{path.name}": path for path in options.program}
     optional["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG
     for name, path in optional.items():

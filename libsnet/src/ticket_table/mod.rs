@@ -181,17 +181,15 @@ impl TicketTable {
         for (at, ticket) in tickets.iter().enumerate() {
             let id = ticket.id;
             let before = tickets.iter().take(at).any(|other| other.id == id);
-            if before || self.entries.contains_key(&id) {
+            if before || self.entries.get(&id).is_some_and(|entry| entry.is_live(now)) {
                 return Err(InstallError::DuplicateId);
             }
         }
-        if !self.has_room(owner.process.tgid, tickets.len()) {
-            self.expire(now);
-        }
-        if !self.has_room(owner.process.tgid, tickets.len()) {
+        if !self.makes_room(owner.process.tgid, tickets.len(), now) {
             return Err(InstallError::NoRoom);
         }
         for ticket in tickets {
+            self.remove(ticket.id);
             let expires = ticket.lifetime.map(|lifetime| now.saturating_add(lifetime));
             let entry = Entry {
                 owner,
@@ -217,7 +215,7 @@ impl TicketTable {
             entry.ticket.inherit && entry.owner.process == parent && entry.is_live(now)
         };
         let inherited: Vec<Entry> = entries.filter(goes).cloned().collect();
-        if !self.has_room(child.tgid, inherited.len()) {
+        if !self.makes_room(child.tgid, inherited.len(), now) {
             return;
         }
         for mut copy in inherited {
@@ -293,6 +291,15 @@ impl TicketTable {
     fn has_room(&self, tgid: Place, more: usize) -> bool {
         let own = self.by_process.get(&tgid).map_or(0, Vec::len);
         self.entries.len() + more <= self.bounds.total && own + more <= self.bounds.per_process
+    }
+
+    /// Is there room, at the latest when what has expired is gone?
+    fn makes_room(&mut self, tgid: Place, more: usize, now: Duration) -> bool {
+        if self.has_room(tgid, more) {
+            return true;
+        }
+        self.expire(now);
+        self.has_room(tgid, more)
     }
 
     fn insert(&mut self, entry: Entry) {

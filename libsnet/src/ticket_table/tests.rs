@@ -111,6 +111,16 @@ fn an_expired_ticket_does_not_count() {
 }
 
 #[test]
+fn the_number_of_an_expired_ticket_is_free() {
+    let lifetime = Some(Duration::from_secs(5));
+    let mut table = table(7, vec![Ticket { lifetime, ..allow(1) }]);
+    let again = || vec![allow(1)];
+    assert_eq!(table.install(owner(8, 1), again(), NOW), Err(InstallError::DuplicateId));
+    assert_eq!(table.install(owner(8, 1), again(), NOW + Duration::from_secs(5)), Ok(()));
+    assert_eq!(table.len(), 1);
+}
+
+#[test]
 fn a_ticket_is_used_so_often_and_then_gone() {
     let mut table = table(7, vec![Ticket { uses: Some(2), ..allow(1) }]);
     assert_eq!(verdict(&mut table, &owner(7, 1)), Some(Verdict::Allow));
