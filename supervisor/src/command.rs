@@ -14,8 +14,9 @@ use std::os::unix::ffi::OsStringExt;
 use anyhow::{Context, Result, anyhow, bail};
 use libc::sock_filter;
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::unistd::pipe2;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, pipe2};
 
 use crate::sys;
 
@@ -30,6 +31,27 @@ pub(crate) struct Started {
     pub(crate) listener: OwnedFd,
     /// Ends when the command runs; an errno comes first when it can't.
     pub(crate) result: File,
+    pub(crate) fresh: Fresh,
+}
+
+/// The new process, which ends with this unless it is let go. It has the listener itself: its
+/// first held call would wait for ever when nobody else has it.
+pub(crate) struct Fresh(Option<Pid>);
+
+impl Fresh {
+    /// From now on its calls are answered.
+    pub(crate) fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = waitpid(pid, None);
+        }
+    }
 }
 
 /// What is to be run.
@@ -62,6 +84,7 @@ impl Command {
             drop(reading);
             self.become_command(File::from(writing));
         };
+        let fresh = Fresh(Some(Pid::from_raw(pid as i32)));
         drop(writing);
         let mut result = File::from(reading);
         let mut said = [0; 5];
@@ -74,7 +97,7 @@ impl Command {
         let process = sys::pidfd_open(pid, false)?;
         let listener =
             sys::pidfd_getfd(process.as_fd(), number).map_err(|error| no_access(&error))?;
-        Ok(Started { pid, listener, result })
+        Ok(Started { pid, listener, result, fresh })
     }
 
     fn become_command(&mut self, mut result: File) -> ! {

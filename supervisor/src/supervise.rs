@@ -92,7 +92,7 @@ fn begin(
 ) -> Result<Supervisor> {
     sys::adopt_orphans()?;
     let front_pid = nix::unistd::getppid();
-    let Started { pid, listener, result } = command.start()?;
+    let Started { pid, listener, result, fresh } = command.start()?;
     // One of its own: snetd knows a supervisor by the process that connects.
     drop(connection);
     let connection = Connection::open(&socket)?;
@@ -121,6 +121,7 @@ fn begin(
     for _ in 0..READY {
         add_worker(&calls, &ready).context("can't make a thread")?;
     }
+    fresh.let_go();
     let command = Pid::from_raw(pid as i32);
     Ok(Supervisor { calls, command, ended: false, result: Some(result), ends, front_pid })
 }

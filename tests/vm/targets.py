@@ -124,7 +124,8 @@ TARGETS = {
             name="secure-boot",
             about="Debian 13's kernel under UEFI Secure Boot, which puts it into lockdown",
             kernel="6.12",
-            offers=("secure-boot",),
+            # The scope is set for good, which other scenarios would not survive.
+            offers=("secure-boot", "scope-3"),
             exclusive=True,
             secure_boot=True,
         ),
