@@ -25,12 +25,14 @@ pub(crate) use replies::{Changed, Decided, Explained, Revoked};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error(
-        "snetd isn't reachable: there is no socket {}; is snetd running? as root: snetd",
+        "snetd isn't reachable: there is no socket {}; is snetd running? as root: snetd; \
+         for this user alone: snet-tool run -- COMMAND",
         .0.display()
     )]
     NoSocket(PathBuf),
     #[error(
-        "snetd isn't reachable: nothing answers on {}; is snetd running? as root: snetd",
+        "snetd isn't reachable: nothing answers on {}; is snetd running? as root: snetd; \
+         for this user alone: snet-tool run -- COMMAND",
         .0.display()
     )]
     Refused(PathBuf),
