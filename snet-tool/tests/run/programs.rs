@@ -2,9 +2,10 @@
 //! Real programs in their ordinary use, none of which may notice anything where all is allowed.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Home, Ran, Server, eventually};
+use crate::harness::{Home, Ran, Server, eventually, example};
 
 /// A port that is free now.
 fn free_port() -> u16 {
@@ -86,6 +87,66 @@ asyncio.run(main())
 ",
     );
     assert_eq!(ran.out, "True\n", "{ran:?}");
+}
+
+#[test]
+fn tokio_with_a_thousand_connections_at_once() {
+    let ran = Home::with("").run(&[&example("thousand_connections")]);
+    assert_eq!(ran.out, "1000\n", "{ran:?}");
+}
+
+/// Where root runs it, apt fetches as another user. Nothing of this machine's apt is touched.
+#[test]
+fn apt_updates_from_a_local_repository_and_fetches_a_package() {
+    let (home, repository) = (Home::with(""), tempfile::tempdir_in("/tmp").unwrap());
+    let at = |name: &str| repository.path().join(name);
+    std::fs::set_permissions(repository.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let digest = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+    std::fs::write(at("hello.deb"), "hello\n").unwrap();
+    let packages = format!(
+        "Package: hello\nVersion: 1\nArchitecture: all\nFilename: ./hello.deb\nSize: 6\nSHA256: {digest}\n"
+    );
+    std::fs::write(at("Packages"), packages).unwrap();
+    let mut server = Command::new("/usr/bin/python3");
+    let port = free_port();
+    server.args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1"]);
+    let server = server.current_dir(repository.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut server = server.spawn().unwrap();
+    eventually("the repository", || connects(port));
+    let own = home.path().join("apt");
+    for directory in ["lists/partial", "cache/archives/partial"] {
+        std::fs::create_dir_all(own.join(directory)).unwrap();
+    }
+    std::fs::write(own.join("status"), "").unwrap();
+    let source = format!("deb [trusted=yes] http://127.0.0.1:{port} ./\n");
+    std::fs::write(own.join("sources.list"), source).unwrap();
+    let option = |name: &str, file: &str| format!("-oDir::{name}={}", own.join(file).display());
+    let options = [
+        option("Etc::sourcelist", "sources.list"),
+        option("Etc::sourceparts", "none"),
+        option("State::lists", "lists"),
+        option("State::status", "status"),
+        option("Cache", "cache"),
+    ];
+    let apt = |action: &[&str]| {
+        let options = options.iter().map(String::as_str);
+        let command: Vec<&str> =
+            ["apt-get"].into_iter().chain(options).chain(action.iter().copied()).collect();
+        home.run(&command)
+    };
+    let updated = apt(&["update"]);
+    let fetched = apt(&["download", "hello"]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(updated.code, Some(0), "{updated:?}");
+    assert!(!updated.err.contains("Err:"), "{updated:?}");
+    assert_eq!(fetched.code, Some(0), "{fetched:?}");
+    let package = std::fs::read_dir(home.path())
+        .unwrap()
+        .flatten()
+        .find(|file| file.file_name().to_string_lossy().starts_with("hello"));
+    assert_eq!(std::fs::read_to_string(package.unwrap().path()).unwrap(), "hello\n");
 }
 
 #[test]
