@@ -128,6 +128,47 @@ os.kill(daemon, signal.SIGCONT)
     assert_eq!(server.connections(), 0);
 }
 
+/// They are held by a daemon that is stopped. A call that nobody has to be asked about isn't
+/// kept waiting by them.
+#[test]
+fn ten_thousand_calls_are_held_at_once_and_none_is_lost() {
+    let home = Home::with(
+        "kernel = \"off\"\n[watch]\nconnect = \"udp\"\nbind = \"tcp\"\n[fallback]\ndefault = \"deny\"\n\
+         [requests]\ndeadline = \"600s\"\n",
+    )
+    .begun();
+    home.done(&["allow", "/usr/bin/python3", "udp", "connect"]);
+    let program = format!(
+        "
+import os, signal, socket, threading, time
+daemon = int(open('{}').read())
+calls, held, outcomes = 10000, threading.Semaphore(0), []
+def call():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        held.release()
+        try:
+            s.connect(('127.0.0.1', 9))
+            outcomes.append('allowed')
+        except OSError as error:
+            outcomes.append(error)
+threading.stack_size(65536)
+os.kill(daemon, signal.SIGSTOP)
+threads = [threading.Thread(target=call) for _ in range(calls)]
+for t in threads: t.start()
+for t in threads: held.acquire()
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+    other.bind(('127.0.0.1', 0))
+print(len(outcomes), 'before')
+os.kill(daemon, signal.SIGCONT)
+for t in threads: t.join()
+print(len(outcomes), *set(outcomes))
+",
+        home.path().join(".local/share/snet/run/snetd.sock.lock").display(),
+    );
+    let ran = home.python(&program);
+    assert_eq!(ran.out, "0 before\n10000 allowed\n", "{ran:?}");
+}
+
 #[test]
 fn a_supervised_program_may_not_change_the_rules() {
     let home = Home::denying().begun();
