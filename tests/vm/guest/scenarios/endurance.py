@@ -150,7 +150,7 @@ def deciders_die_50_times_and_no_call_is_lost(g):
     for _ in range(15 if g.slow_kernel else 50):
         decider = g.spawn_python(ALLOWING, "60000")
         g.eventually(lambda: "ready" in decider.output(), what="the decider is registered")
-        time.sleep(chance.random() * 0.3)
+        time.sleep(chance.random() * 0.3 * g.slowness)
         g.assert_true(decider.poll() is None, decider.output())
         decider.kill()
         decider.wait(10)
