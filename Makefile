@@ -7,9 +7,11 @@ KERNEL ?= all
 SCENARIO ?=
 ARGS ?=
 export CARGO_TERM_COLOR ?= auto
+export DESTDIR PREFIX
+PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check test unit-test vm-selftest vm-test dkms-test debug-test demo demo-vm bench bench-kernel \
+.PHONY: help setup build generate format check install uninstall test unit-test vm-selftest vm-test dkms-test install-test debug-test demo demo-vm bench bench-kernel \
 	vm-shell clean
 
 help: ## List the commands
@@ -30,10 +32,17 @@ format: setup ## Format the Rust code
 check: setup ## Generated files, format, clippy, docs, sparse on the module, shipped configuration
 	tests/check
 
+install: ## Install what `make build` made: make install [DESTDIR=] [PREFIX=/usr/local]
+	@packaging/install install
+
+uninstall: ## Take it away again; rules and configuration are kept
+	@packaging/install uninstall
+
 test: ## Run every test, but on the debug kernel
 	$(MAKE) unit-test
 	$(MAKE) --jobs=2 --output-sync vm-selftest dkms-test
 	$(MAKE) vm-test
+	$(MAKE) install-test
 
 unit-test: setup ## Run the tests that need no module
 	cargo build --locked --workspace --bins --examples --quiet
@@ -47,6 +56,9 @@ vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCEN
 
 dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module: make dkms-test [KERNEL=6.12]
 	$(VM) dkms --kernel $(KERNEL)
+
+install-test: build ## Boot a system with systemd on which `make install` was run: make install-test [KERNEL=6.12]
+	$(VM) installed $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
 
 debug-test: build ## Run the module's tests on a kernel with KASAN, lockdep, kmemleak and failing allocations (hours)
 	$(VM) run --kernel debug --timeout 14400 $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)

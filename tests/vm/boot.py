@@ -57,6 +57,7 @@ class Machine:
     files: dict[str, Path]
     icount: bool = False
     number: int = 1
+    compose: Callable[..., None] = rootfs.compose
     console: Path = field(init=False)
     process: subprocess.Popen | None = field(init=False, default=None)
 
@@ -87,7 +88,7 @@ class Machine:
         self.console.write_bytes(b"")
         with tempfile.TemporaryDirectory(prefix="snet-vm-") as work:
             initramfs = Path(work) / "initramfs"
-            rootfs.compose(self.target, self.kernel, self.run, self.files, initramfs)
+            self.compose(self.target, self.kernel, self.run, self.files, initramfs)
             listener = _listen(Path(work) / "report")
             serial = ["-chardev", f"file,id=console,path={self.console}", "-serial", "chardev:console"]
             command = self.command(initramfs, serial, Path(work) / "report")
@@ -108,7 +109,7 @@ class Machine:
         """The kernel console on this terminal; returns when the person leaves."""
         with tempfile.TemporaryDirectory(prefix="snet-vm-") as work:
             initramfs = Path(work) / "initramfs"
-            rootfs.compose(self.target, self.kernel, self.run, self.files, initramfs)
+            self.compose(self.target, self.kernel, self.run, self.files, initramfs)
             serial = ["-chardev", f"stdio,id=console,mux=on,signal=off,logfile={self.console}",
                       "-serial", "chardev:console", "-mon", "chardev=console"]
             command = self.command(initramfs, serial, Path("-"))

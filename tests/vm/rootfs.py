@@ -38,18 +38,18 @@ UNUSED = (
 RECIPE = 2
 
 
-def base() -> Path:
+def base(packages: tuple[str, ...] = PACKAGES, name: str = "base") -> Path:
     """The Debian part, made once; the name carries the recipe, so that a change makes a new one."""
-    recipe = hashlib.sha256(repr((RECIPE, SUITES, PACKAGES, UNUSED)).encode()).hexdigest()[:12]
-    archive = CACHE / "rootfs" / f"base-{recipe}.cpio"
+    recipe = hashlib.sha256(repr((RECIPE, SUITES, packages, UNUSED)).encode()).hexdigest()[:12]
+    archive = CACHE / "rootfs" / f"{name}-{recipe}.cpio"
     if archive.exists():
         return archive
     print("making the guest's Debian 12", flush=True)
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".base-") as work:
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=f".{name}-") as work:
         tarball = Path(work) / "base.tar"
         mode = "root" if os.geteuid() == 0 else "auto"
-        command = ["mmdebstrap", f"--mode={mode}", "--variant=essential", "--quiet", f"--include={','.join(PACKAGES)}",
+        command = ["mmdebstrap", f"--mode={mode}", "--variant=essential", "--quiet", f"--include={','.join(packages)}",
                    "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
                    "bookworm", str(tarball), *source_lines(SUITES)]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -60,7 +60,7 @@ def base() -> Path:
             _skeleton(writer)
             writer.tar(source, lambda name: f"{name}/".startswith(UNUSED) or name.startswith(UNUSED))
         packed.rename(archive)
-    for old in archive.parent.glob("base-*.cpio"):
+    for old in archive.parent.glob(f"{name}-*.cpio"):
         if old != archive:
             old.unlink()
     return archive

@@ -25,6 +25,7 @@ sys.dont_write_bytecode = True
 import bench
 import dkms
 import fetch
+import installed
 import module
 import programs
 import rootfs
@@ -260,6 +261,10 @@ def measure(options) -> bool:
     return on_each(options, "guest", measure_one)
 
 
+def boot_installed(options) -> bool:
+    return on_each(options, "guest", lambda target: target.kernel is not None or installed.check(target))
+
+
 def selftest(options) -> bool:
     os.environ.pop("CI", None)  # what is shown here is that a skip is told from a failure
     sys.path.insert(0, str(HERE / "selftest"))
@@ -305,6 +310,8 @@ def arguments() -> argparse.ArgumentParser:
     running = with_guest(command("run", run, "run the scenarios"))
     running.add_argument("--scenario", nargs="+", action="extend", default=[], metavar="NAME", help="only these (globs)")
     running.add_argument("--list", action="store_true", help="list the scenarios")
+    installing = command("installed", boot_installed, "boot a system on which `make install` was run, with systemd")
+    with_kernel(installing).set_defaults(kernel="6.12")
     with_kernel(command("selftest", selftest, "check that the harness notices guests that misbehave"))
     benching = with_guest(command("bench", measure, "count the instructions that the module costs"))
     benching.add_argument("--only", nargs="+", choices=bench.BOOTS, help="only these security modules, snet among them")

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A machine on which `make install` was run, booted with systemd: whether the daemon is there, and does its work within
+what its unit allows it.
+
+Owns: how that machine is put together. What is looked at is guest/installed.py's.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import fetch
+import module
+import rootfs
+from boot import Machine
+from cpio import Writer
+from report import Report
+from targets import HERE, REPO, HarnessError, Kernel, Target
+
+# In the order in which guest/installed.py looks at them.
+CHECKS = ("daemon_is_there_before_the_network", "rule_denies_and_allows_a_program", "configuration_is_read_again",
+          "daemon_that_was_killed_comes_back_with_its_rules", "daemon_that_is_stopped_leaves_the_fallback",
+          "daemon_has_few_rights")
+PACKAGES = ("systemd-sysv", "kmod", "python3", "curl", "iproute2", "procps")
+# Tests are run by the last service of the boot.
+TESTER = """[Unit]
+Description=checks of the installed snet
+After=snetd.service network.target
+[Service]
+Type=oneshot
+Environment=PYTHONDONTWRITEBYTECODE=1
+ExecStart=/usr/bin/python3 /snet/installed.py
+"""
+WANTED = {"sysinit.target.wants/snetd.service": "/usr/local/lib/systemd/system/snetd.service",
+          "multi-user.target.wants/snet-check.service": "/etc/systemd/system/snet-check.service"}
+
+
+def check(target: Target) -> bool:
+    kernel = fetch.fetch(target)
+    ko = module.build(target, kernel)[0]
+    with tempfile.TemporaryDirectory() as work:
+        root = Path(work) / "root"
+        root.mkdir()
+        _packaging("install", root)
+        _module(root, target, kernel, ko)
+
+        def compose(_target, _kernel, _run, _files, out: Path) -> None:
+            with out.open("wb") as initramfs:
+                with rootfs.base(PACKAGES, "systemd").open("rb") as archive:
+                    shutil.copyfileobj(archive, initramfs, 1 << 20)
+                with Writer(initramfs) as writer:
+                    writer.symlink("init", "lib/systemd/systemd")
+                    writer.tree(HERE / "guest", "snet")
+                    writer.file("snet/run.json", json.dumps({"checks": CHECKS}).encode())
+                    for directory in sorted(root.iterdir()):
+                        writer.tree(directory, directory.name)
+                    writer.file("etc/systemd/system/snet-check.service", TESTER.encode())
+                    for link, to in WANTED.items():
+                        writer.symlink(f"etc/systemd/system/{link}", to)
+
+        guest = Machine(target, kernel, {}, {}, compose=compose)
+        report = Report(target, list(CHECKS))
+        outcome = guest.start(lambda message: report.heard(1, message), 900 * target.slowness)
+        good = report.close({1: (outcome, guest.console)})
+        _uninstall(root)
+        return good
+
+
+def _packaging(action: str, root: Path) -> None:
+    environment = {**os.environ, "DESTDIR": str(root), "PREFIX": "/usr/local"}
+    done = subprocess.run([REPO / "packaging" / "install", action], env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise HarnessError(f"packaging/install {action} failed:\n{done.stderr}")
+
+
+def _uninstall(root: Path) -> None:
+    """Nothing stays but the configuration; the kernel's modules are put there by this file."""
+    _packaging("uninstall", root)
+    left = [path for path in root.rglob("*") if path.is_file() and "modules" not in path.parts]
+    if left != [root / "etc/snet/snetd.toml"]:
+        raise HarnessError(f"uninstalling left {left}")
+    print("ok   uninstalling leaves the configuration alone", flush=True)
+
+
+def _module(root: Path, target: Target, kernel: Kernel, ko: Path) -> None:
+    """As DKMS leaves it, among the kernel's modules. The base's /lib is a link to usr/lib."""
+    with rootfs.modules(target, kernel).open("rb") as archive:
+        subprocess.run(["cpio", "-idm", "--quiet"], stdin=archive, cwd=root, check=True)
+    place = root / "usr/lib/modules" / kernel.release / "updates/dkms"
+    place.mkdir(parents=True)
+    shutil.copy(ko, place)
+    (root / "lib").symlink_to("usr/lib")
+    subprocess.run(["depmod", "-b", root, kernel.release], check=True, stderr=subprocess.DEVNULL)
+    (root / "lib").unlink()
