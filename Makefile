@@ -7,8 +7,6 @@ KERNEL ?= all
 SCENARIO ?=
 ARGS ?=
 export CARGO_TERM_COLOR ?= auto
-export DESTDIR PREFIX
-PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build generate format check install uninstall test unit-test vm-selftest vm-test dkms-test install-test debug-test demo demo-vm bench bench-kernel \

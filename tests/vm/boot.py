@@ -59,6 +59,7 @@ class Machine:
     number: int = 1
     compose: Callable[..., None] = rootfs.compose
     console: Path = field(init=False)
+    errors: Path = field(init=False)
     process: subprocess.Popen | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:

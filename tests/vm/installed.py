@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import fetch
@@ -18,7 +19,7 @@ import rootfs
 from boot import Machine
 from cpio import Writer
 from report import Report
-from targets import HERE, REPO, HarnessError, Kernel, Target
+from targets import HERE, REPO, HarnessError, Kernel, Target, locked
 
 # In the order in which guest/installed.py looks at them.
 CHECKS = ("daemon_is_there_before_the_network", "rule_denies_and_allows_a_program", "configuration_is_read_again",
@@ -39,13 +40,13 @@ WANTED = {"sysinit.target.wants/snetd.service": "/usr/local/lib/systemd/system/s
 
 
 def check(target: Target) -> bool:
-    kernel = fetch.fetch(target)
-    ko = module.build(target, kernel)[0]
     with tempfile.TemporaryDirectory() as work:
         root = Path(work) / "root"
         root.mkdir()
         _packaging("install", root)
-        _module(root, target, kernel, ko)
+        with locked(target, "cache"):
+            kernel = fetch.fetch(target)
+            _module(root, target, kernel, module.build(target, kernel)[0])
 
         def compose(_target, _kernel, _run, _files, out: Path) -> None:
             with out.open("wb") as initramfs:
@@ -63,8 +64,8 @@ def check(target: Target) -> bool:
 
         guest = Machine(target, kernel, {}, {}, compose=compose)
         report = Report(target, list(CHECKS))
-        outcome = guest.start(lambda message: report.heard(1, message), 900 * target.slowness)
-        good = report.close({1: (outcome, guest.console)})
+        outcome = guest.start(partial(report.heard, guest.number), 900 * target.slowness)
+        good = report.close({guest.number: (outcome, guest.console)})
         _uninstall(root)
         return good
 

@@ -147,18 +147,19 @@ def on(target: Target, wanted: dict[str, str | None], only: bool) -> list[str]:
     return names
 
 
-def machine(target: Target, options, order: dict, number: int = 1) -> Machine:
+def machine(target: Target, options, order: dict) -> Machine:
     """A guest with the module built for it and the programs that exist."""
     with locked(target, "cache"):
         kernel = fetch.fetch(target)
         files = _files(target, kernel, options)
         # Now, and not by guests that start side by side.
-        rootfs.base(), rootfs.modules(target, kernel)
+        rootfs.base()
+        rootfs.modules(target, kernel)
         if target.secure_boot:
             secure_boot.signed_kernel(target, kernel)
     order = {"release": kernel.release, "slowness": target.slowness, "slow_kernel": TARGETS[target.name].slowness > 1,
              **order}
-    return Machine(target, kernel, order, files, number=number)
+    return Machine(target, kernel, order, files)
 
 
 def guests(target: Target, options, scenarios: int) -> int:
@@ -200,8 +201,8 @@ def run(options) -> bool:
         names = on(target, wanted, only=options.kernel != "all")
         if not names:
             return True
-        order = {"mode": "run"}
-        crew = [machine(target, options, order, number + 1) for number in range(guests(target, options, len(names)))]
+        first = machine(target, options, {"mode": "run"})
+        crew = [replace(first, number=number + 1) for number in range(guests(target, options, len(names)))]
         report = Report(target, names)
         with ThreadPoolExecutor(len(crew)) as pool:
             runs = [pool.submit(guest.start, partial(report.heard, guest.number), options.timeout * target.slowness)

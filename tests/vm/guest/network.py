@@ -33,6 +33,8 @@ table inet seen {
 	}
 	chain input {
 		type filter hook prerouting priority raw; policy accept;
+		# What IPv6 says of its own accord, at any moment: multicast listeners, routers, neighbours.
+		icmpv6 type { 130-137, 143 } accept
 		iifname "eth0" update @protocols { meta l4proto }
 		iifname "eth0" meta l4proto { tcp, udp, sctp, udplite, dccp } update @ports { meta l4proto . th dport }
 	}
@@ -89,7 +91,8 @@ class Peer:
         return command("ip", "netns", "exec", NAMESPACE, *arguments)
 
     def packets(self, protocol: str, port: int | None = None) -> int:
-        """Packets of a protocol (and destination port) that have arrived at the peer since the guest's start."""
+        """Packets of a protocol (and destination port) that have arrived at the peer since the guest's start, but for what
+        IPv6 says of its own accord."""
         name = "protocols" if port is None else "ports"
         wanted = [protocol] if port is None else [protocol, port]
         total = 0

@@ -114,20 +114,19 @@ class Pair:
         choice = self.chance.choice
         scope = {"operations": choice(list(OPERATIONS)), "protocols": choice(list(PROTOCOLS)), "remote": choice(REMOTES)}
         if ports := choice(PORTS):
-            scope["remote_ports"] = "-".join(map(str, sorted(set(ports))))
+            scope["remote_ports"] = "-".join(map(str, ports))
         used = self.chance.random() < 0.1 and self.ends
         uses = choice((None, None, 1, 3))
         return {"id": choice(list(self.ends)) if used else max(self.ends, default=0) + self.chance.randrange(1, 4),
-                "scope": scope, "verdict": choice(list(VERDICTS)), "lifetime": choice((None, None, 3000, 6000)),
+                "scope": scope, "ports": ports, "verdict": choice(list(VERDICTS)), "lifetime": choice((None, None, 3000, 6000)),
                 "uses": uses, "inherit": uses is None and self.chance.random() < 0.5}
 
     @staticmethod
     def encoded(made: dict) -> bytes:
         scope = made["scope"]
-        ports = tuple(map(int, scope["remote_ports"].split("-"))) if "remote_ports" in scope else None
         return ticket(made["id"], VERDICTS[made["verdict"]][0], operations=OPERATIONS[scope["operations"]],
                       protocols=PROTOCOLS[scope["protocols"]], to=scope["remote"],
-                      port=ports and (ports[0], ports[-1]), lifetime=made["lifetime"], uses=made["uses"],
+                      port=made["ports"], lifetime=made["lifetime"], uses=made["uses"],
                       inherit=made["inherit"])
 
     def fork(self) -> None:
@@ -141,15 +140,14 @@ class Pair:
         """A child ends and its parent goes on; or a process ends and another one takes its place."""
         at = self.chance.randrange(len(self.callers))
         caller = self.callers[at]
-        ended = [caller.who]
+        ended = caller.who
         if caller.waiting:
             self.g.assert_equal(caller.call("end"), "ok")
             caller.who = caller.waiting.pop()
         else:
             caller.close()
             self.callers[at] = Caller(self.g, self.decider)
-        for who in ended:
-            self.model.ask("ended", tgid=who["process"]["tgid"])
+        self.model.ask("ended", tgid=ended["process"]["tgid"])
 
     def execute(self) -> None:
         caller = self.chance.choice(self.callers)
