@@ -3,8 +3,9 @@
 //!
 //! A call is left to its caller (`Continues`) only where nothing that was looked at can have
 //! changed by then: its arguments are in registers, or its caller is alone with its descriptors
-//! and the socket is of a class that isn't watched. Every other call is made here, on a duplicate of the
-//! socket and with a copy of the address, both of which the caller can't reach.
+//! and the socket is of a class that isn't watched; and where it only receives (`receives`). Every
+//! other call is made here, on a duplicate of the socket and with a copy of the address, both of
+//! which the caller can't reach.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,6 +15,7 @@ use libsnet::types::{CallFlags, Object, Operation, Verdict};
 
 use crate::blocked::Blocked;
 use crate::daemon::Daemon;
+use crate::filter::I386_RECEIVES;
 use crate::memory::read_address;
 use crate::object::{Socket, family_of, object_of_create};
 use crate::perform::{Caller, Own, fails, wait_for};
@@ -92,7 +94,7 @@ impl Calls {
             libc::SYS_execve | libc::SYS_execveat if native => {
                 self.processes.executing(&status).map_err(|error| fails(&error))?;
             }
-            _ if !native => {
+            _ if !native && !I386_RECEIVES.contains(&data.nr) => {
                 self.processes.executing(&status).map_err(|error| fails(&error))?;
             }
             number => {
@@ -100,7 +102,8 @@ impl Calls {
                 let call = Call {
                     id: notification.id,
                     tid,
-                    number,
+                    // All of them mean the same and have the descriptor first.
+                    number: if native { number } else { libc::SYS_read },
                     arguments: data.args,
                     status,
                     process,
@@ -130,6 +133,12 @@ impl Calls {
             libc::SYS_sendto => self.sendto(call).map(Some),
             libc::SYS_sendmsg => self.sendmsg(call).map(Some),
             libc::SYS_sendmmsg => self.sendmmsg(call).map(Some),
+            libc::SYS_recvfrom => self.receive(call, call.int(3)).map(Some),
+            libc::SYS_recvmsg => self.receive(call, call.int(2)).map(Some),
+            libc::SYS_recvmmsg => self.receive(call, call.int(3)).map(Some),
+            libc::SYS_read | libc::SYS_readv | libc::SYS_preadv2 | libc::SYS_splice => {
+                self.receive(call, 0).map(Some)
+            }
             libc::SYS_accept => self.accept(call, 0),
             libc::SYS_accept4 => self.accept(call, call.int(3)),
             _ => Err(End::Fails(libc::ENOSYS)),

@@ -215,12 +215,37 @@ fn native(watch: &WatchSet) -> Vec<(c_long, Block)> {
         calls.push((libc::SYS_sendmsg, always(Action::Hold)));
         calls.push((libc::SYS_sendmmsg, always(Action::Hold)));
     }
+    if receives_are_held(watch) {
+        calls.extend(RECEIVES.map(|number| (number, always(Action::Hold))));
+        // Its reads are described in memory, and made later.
+        calls.push((libc::SYS_io_setup, refused()));
+    }
     calls
+}
+
+/// Every call that takes a datagram from a socket, which is its first argument.
+const RECEIVES: [c_long; 7] = [
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_preadv2,
+    libc::SYS_splice,
+];
+/// Those of i386 that aren't refused anyway: `read`, `readv`, `preadv2`, `splice`.
+pub(crate) const I386_RECEIVES: [i32; 4] = [3, 145, 378, 313];
+
+/// Of streams nothing is held: their bytes belong to a conversation that was decided.
+fn receives_are_held(watch: &WatchSet) -> bool {
+    let streams: Protocols = [Protocol::Tcp, Protocol::Mptcp].into_iter().collect();
+    watch.get(&Operation::Recv).is_some_and(|watched| !streams.contains(*watched))
 }
 
 /// The calls of i386 that don't just pass. Programs for it may run; their sockets may not:
 /// `socketcall()` has its arguments in memory.
-fn compatible() -> Vec<(c_long, Block)> {
+fn compatible(watch: &WatchSet) -> Vec<(c_long, Block)> {
+    const IO_SETUP: c_long = 245;
     const EXECVE: c_long = 11;
     const EXECVEAT: c_long = 358;
     const CLONE: c_long = 120;
@@ -235,6 +260,10 @@ fn compatible() -> Vec<(c_long, Block)> {
     let refused = REFUSED.map(|number| (number, always(Action::Refuse(libc::ENOSYS))));
     let mut calls = vec![(CLONE, shares_descriptors()), (PRCTL, renames_executable())];
     calls.extend(held.into_iter().chain(refused));
+    if receives_are_held(watch) {
+        calls.extend(I386_RECEIVES.map(|number| (number.into(), always(Action::Hold))));
+        calls.push((IO_SETUP, always(Action::Refuse(libc::ENOSYS))));
+    }
     calls
 }
 
@@ -250,7 +279,7 @@ fn table(calls: Vec<(c_long, Block)>) -> Block {
 
 /// The filter for a watch set.
 pub(crate) fn program(watch: &WatchSet) -> Vec<sock_filter> {
-    let (native, compatible) = (table(native(watch)), table(compatible()));
+    let (native, compatible) = (table(native(watch)), table(compatible(watch)));
     let mut program = vec![load(ARCHITECTURE)];
     // The table of i386 comes first since it is short enough to be skipped by one jump.
     program.push(unless(libc::BPF_JEQ, I386, compatible.len() + 1));
@@ -374,6 +403,22 @@ mod tests {
         }
         let accept = watch(&[(Operation::Accept, "tcp")]);
         assert_eq!(run(&accept, X86_64, libc::SYS_accept as u32, NONE), HOLD);
+    }
+
+    #[test]
+    fn where_datagrams_are_watched_every_call_that_takes_one_is_held() {
+        let datagrams = watch(&[(Operation::Recv, "udp")]);
+        for number in RECEIVES {
+            assert_eq!(run(&datagrams, X86_64, number as u32, NONE), HOLD, "{number}");
+        }
+        for number in I386_RECEIVES {
+            assert_eq!(run(&datagrams, I386, number as u32, NONE), HOLD, "{number}");
+        }
+        let submit = run(&datagrams, X86_64, libc::SYS_io_setup as u32, NONE);
+        assert_eq!(submit, refused(libc::ENOSYS));
+        let streams = watch(&[(Operation::Recv, "tcp,mptcp")]);
+        assert_eq!(run(&streams, X86_64, libc::SYS_read as u32, NONE), PASS);
+        assert_eq!(run(&datagrams, X86_64, libc::SYS_write as u32, NONE), PASS);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!
 //! Three processes: `front` is the one that the shell knows, `supervise` the supervisor,
 //! `command` becomes the command. In the supervisor, `filter` says which calls are held,
-//! `calls` and `messages` what becomes of each, from `processes` (who), `object` (what) and
+//! `calls`, `messages` and `receives` what becomes of each, from `processes` (who), `object` (what) and
 //! `memory` (copies of what a call points at); `daemon` asks, `perform` makes calls with the
 //! caller's rights and `blocked` ends those that wait too long. `sys` has all that is unsafe.
 #![deny(unsafe_code)]
@@ -26,6 +26,7 @@ mod messages;
 mod object;
 mod perform;
 mod processes;
+mod receives;
 mod status;
 mod supervise;
 mod sys;

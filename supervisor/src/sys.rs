@@ -224,6 +224,17 @@ pub(crate) fn socket_name(socket: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(address)
 }
 
+/// Is the socket connected to one other end?
+pub(crate) fn has_peer(socket: BorrowedFd<'_>) -> bool {
+    let mut address = [0u8; size_of::<libc::sockaddr_storage>()];
+    let mut length = address.len() as u32;
+    // SAFETY: the kernel writes at most `length` bytes of the buffer, and the length.
+    let got = unsafe {
+        libc::getpeername(socket.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut length)
+    };
+    got == 0
+}
+
 /// An option of level `SOL_SOCKET` that is a number of `T`'s size.
 pub(crate) fn socket_option<T: Default + Copy>(
     socket: BorrowedFd<'_>,

@@ -131,6 +131,120 @@ for port in {}, {}:
     assert!(denied.recv(&mut [0; 16]).is_err());
 }
 
+/// A call with several messages is decided message by message, and says how many were sent.
+#[test]
+fn each_message_of_sendmmsg_is_decided_by_its_own_receiver() {
+    let home = Home::denying().begun();
+    let sockets = [0, 0].map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let [allowed, denied] = sockets.each_ref().map(|one| one.local_addr().unwrap().port());
+    home.done(&["allow", "/usr/bin/python3", "udp", "send", "--port", &allowed.to_string()]);
+    let program = format!(
+        "
+import ctypes, os, socket, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def send(*ports):
+    kept, messages = [], b''
+    def place(data):
+        kept.append(ctypes.create_string_buffer(data, len(data)))
+        return ctypes.addressof(kept[-1])
+    for port in ports:
+        name = place(struct.pack('=H', socket.AF_INET) + struct.pack('!H', port) + bytes([127, 0, 0, 1]) + bytes(8))
+        part = place(struct.pack('=QQ', place(b'x'), 1))
+        messages += struct.pack('=QI4xQQQQi4xI4x', name, 16, part, 1, 0, 0, 0, 0)
+    all = ctypes.create_string_buffer(messages, len(messages))
+    sent = libc.sendmmsg(s.fileno(), all, len(ports), 0)
+    told = [struct.unpack_from('=I', all, 64 * index + 56)[0] for index in range(len(ports))]
+    print(sent if sent >= 0 else os.strerror(ctypes.get_errno()), told)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+a, d = {allowed}, {denied}
+send(a, a, d, a)
+send(d, a)
+send(a)
+"
+    );
+    let ran = home.python(&program);
+    assert_eq!(ran.out, "2 [1, 1, 0, 0]\nPermission denied [0, 0]\n1 [1]\n", "{ran:?}");
+    let [allowed, denied] = sockets;
+    for _ in 0..3 {
+        allowed.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
+        assert_eq!(allowed.recv(&mut [0; 16]).unwrap(), 1);
+    }
+    for socket in [allowed, denied] {
+        socket.set_nonblocking(true).unwrap();
+        assert!(socket.recv(&mut [0; 16]).is_err(), "nothing else came");
+    }
+}
+
+/// Every call that takes a datagram, where that is watched; what is connected or no socket at all
+/// is nobody's business.
+#[test]
+fn datagrams_that_are_received_are_decided() {
+    let home = Home::with(
+        "[watch]\nrecv = \"udp\"\n[fallback]\nrecv = \"deny\"\n",
+    );
+    let program = "
+import ctypes, os, socket, struct
+libc = ctypes.CDLL(None, use_errno=True)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('127.0.0.1', 0))
+fd, sender = s.fileno(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.connect(s.getsockname())
+def call(name, *arguments):
+    count = getattr(libc, name)(fd, *arguments)
+    if count < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return count
+def recvmmsg():
+    data = ctypes.create_string_buffer(16)
+    part = ctypes.create_string_buffer(struct.pack('=QQ', ctypes.addressof(data), 16), 16)
+    message = ctypes.create_string_buffer(struct.pack('=QI4xQQQQi4xI4x', 0, 0, ctypes.addressof(part), 1, 0, 0, 0, 0), 64)
+    call('recvmmsg', message, 1, 0, None)
+    return data.value
+def into(receive):
+    data = bytearray(5)
+    receive(data)
+    return bytes(data)
+def splice():
+    reader, writer = os.pipe()
+    os.splice(fd, writer, 16)
+    return os.read(reader, 16)
+ways = {
+    'recv': lambda: s.recv(16),
+    'recvfrom': lambda: s.recvfrom(16)[0],
+    'recvmsg': lambda: s.recvmsg(16)[0],
+    'recvmmsg': recvmmsg,
+    'read': lambda: os.read(fd, 16),
+    'readv': lambda: into(lambda data: os.readv(fd, [data])),
+    'preadv2': lambda: into(lambda data: call('preadv2', ctypes.byref((ctypes.c_void_p * 2)(ctypes.addressof((ctypes.c_char * 5).from_buffer(data)), 5)), 1, ctypes.c_long(-1), 0)),
+    'splice': splice,
+}
+for name, way in ways.items():
+    sender.send(b'hello')
+    try:
+        print(name, way().decode())
+    except OSError as error:
+        print(name, error.strerror)
+s.setblocking(False)
+one, other = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+for each in one, other:
+    each.bind(('127.0.0.1', 0))
+one.connect(other.getsockname())
+other.connect(one.getsockname())
+one.send(b'connected')
+print(os.read(other.fileno(), 16).decode(), open('/proc/self/comm').read().strip())
+";
+    let ways = ["recv", "recvfrom", "recvmsg", "recvmmsg", "read", "readv", "preadv2", "splice"];
+    let ran = home.python(program);
+    let each = |outcome: &str| -> String {
+        ways.iter().map(|way| format!("{way} {outcome}\n")).collect()
+    };
+    let rest = "connected python3\n";
+    assert_eq!(ran.out, each("Permission denied") + rest, "{ran:?}");
+    home.done(&["allow", "/usr/bin/python3", "udp", "recv"]);
+    let ran = home.python(program);
+    assert_eq!(ran.out, each("hello") + rest, "{ran:?}");
+}
+
 #[test]
 fn fast_open_raw_sockets_and_source_routes_are_no_way_out() {
     let (home, server) = (Home::denying(), Server::start());
