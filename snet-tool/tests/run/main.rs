@@ -7,6 +7,7 @@
 
 mod deciding;
 mod harness;
+mod large_programs;
 mod programs;
 mod rights;
 mod semantics;

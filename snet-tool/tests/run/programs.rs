@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 use crate::harness::{Home, Ran, Server, eventually, example};
 
 /// A port that is free now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn connects(port: u16) -> Option<()> {
+pub(crate) fn connects(port: u16) -> Option<()> {
     std::net::TcpStream::connect(("127.0.0.1", port)).ok().map(drop)
 }
 

@@ -179,9 +179,7 @@ send(a)
 /// is nobody's business.
 #[test]
 fn datagrams_that_are_received_are_decided() {
-    let home = Home::with(
-        "[watch]\nrecv = \"udp\"\n[fallback]\nrecv = \"deny\"\n",
-    );
+    let home = Home::with("[watch]\nrecv = \"udp\"\n[fallback]\nrecv = \"deny\"\n");
     let program = "
 import ctypes, os, socket, struct
 libc = ctypes.CDLL(None, use_errno=True)
@@ -235,9 +233,8 @@ print(os.read(other.fileno(), 16).decode(), open('/proc/self/comm').read().strip
 ";
     let ways = ["recv", "recvfrom", "recvmsg", "recvmmsg", "read", "readv", "preadv2", "splice"];
     let ran = home.python(program);
-    let each = |outcome: &str| -> String {
-        ways.iter().map(|way| format!("{way} {outcome}\n")).collect()
-    };
+    let each =
+        |outcome: &str| -> String { ways.iter().map(|way| format!("{way} {outcome}\n")).collect() };
     let rest = "connected python3\n";
     assert_eq!(ran.out, each("Permission denied") + rest, "{ran:?}");
     home.done(&["allow", "/usr/bin/python3", "udp", "recv"]);
