@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use libsnet::types::Verdict;
+use libsnet::policy::Action;
 
 use crate::commands::{
-    Session, add_rule, completions, log, man, rules, run, status, test, tickets, watch,
+    Session, add_rule, answer, completions, log, man, pending, rules, run, status, test, tickets,
+    watch,
 };
 use crate::exit::{self, Exit};
 use crate::output::{Color, Output};
@@ -74,6 +75,12 @@ enum Command {
     Allow(add_rule::Arguments),
     /// Forbid a program something
     Deny(add_rule::Arguments),
+    /// Have a person asked when a program does something
+    Ask(add_rule::Arguments),
+    /// What people are asked now
+    Pending(pending::Arguments),
+    /// Answer a question
+    Answer(answer::Arguments),
     /// List, show, delete, enable and disable rules
     Rules(rules::Arguments),
     /// Which rule would decide a call, and why?
@@ -100,8 +107,11 @@ impl Cli {
         let Options { json, utc, color, socket, timeout } = self.options;
         let session = Session { out: Output::new(json, utc, color), socket, timeout };
         match self.command {
-            Command::Allow(arguments) => add_rule::run(Verdict::Allow, arguments, &session),
-            Command::Deny(arguments) => add_rule::run(Verdict::Deny, arguments, &session),
+            Command::Allow(arguments) => add_rule::run(Action::Allow, arguments, &session),
+            Command::Deny(arguments) => add_rule::run(Action::Deny, arguments, &session),
+            Command::Ask(arguments) => add_rule::run(Action::Ask, arguments, &session),
+            Command::Pending(arguments) => pending::run(&arguments, &session),
+            Command::Answer(arguments) => answer::run(&arguments, &session),
             Command::Rules(arguments) => rules::run(arguments, &session),
             Command::Test(arguments) => test::run(arguments, &session),
             Command::Tickets(arguments) => tickets::run(arguments, &session),

@@ -27,13 +27,16 @@ pub(crate) enum Exit {
     PermissionDenied = 5,
     /// `status`: the daemon answers, but it decides nothing.
     NothingMediated = 6,
+    /// `test`: a person would be asked.
+    Asked = 7,
 }
 
 /// What `snet-tool --help` and the man page say about what scripts rely on.
 pub(crate) const HELP: &str = "\
 With --json:
-  one document for a single answer (show, test, status, allow, deny)
-  one document on each line for lists, streams and several changes (rules, tickets, log, watch)
+  one document for a single answer (show, test, status, allow, deny, ask, answer)
+  one document on each line for lists, streams and several changes (rules, tickets, log, watch,
+  pending)
   errors and notes stay text, on stderr
 
 Exit codes:
@@ -44,6 +47,7 @@ Exit codes:
   4  snetd isn't reachable
   5  permission denied
   6  status: snetd answers, but nothing is mediated
+  7  test: a person would be asked
   run: that of the command, or 125 to 127 when it did not run";
 
 impl From<Exit> for ExitCode {

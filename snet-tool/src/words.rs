@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The words of the command line: protocols, operations, addresses, ports, users.
+//! The words of the command line: protocols, operations, addresses, ports, users, times.
 //!
 //! Each function is a clap value parser: its error says what the word should have been.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use libsnet::types::{Operation, Operations, Protocol, Protocols};
 use nix::unistd::User;
+
+use crate::output::now;
 
 /// Protocol numbers that have a class of their own.
 const NUMBERS: &[(u16, Protocol)] = &[
@@ -161,9 +164,82 @@ pub(crate) fn user(text: &str) -> Result<u32, String> {
     }
 }
 
+/// How long something counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// For calls that wait now.
+    Once,
+    /// Until the process ends.
+    UntilExit,
+    /// Until snetd ends.
+    UntilRestart,
+    /// From now on for so long.
+    For(Duration),
+    /// Always.
+    Forever,
+}
+
+impl Lifetime {
+    /// When a rule with it ends (milliseconds since 1970), and whether with snetd.
+    pub(crate) fn of_rule(self) -> (Option<i64>, bool) {
+        let end = |time: Duration| {
+            now().saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+        };
+        match self {
+            Self::For(time) => (Some(end(time)), false),
+            other => (None, other == Self::UntilRestart),
+        }
+    }
+}
+
+/// `once`, `until-exit`, or what [`rule_lifetime`] takes.
+pub(crate) fn lifetime(text: &str) -> Result<Lifetime, String> {
+    match text {
+        "once" => Ok(Lifetime::Once),
+        "until-exit" => Ok(Lifetime::UntilExit),
+        "until-restart" => Ok(Lifetime::UntilRestart),
+        "forever" => Ok(Lifetime::Forever),
+        _ => match humantime::parse_duration(text) {
+            Ok(time) if SHORTEST <= time && time <= LONGEST => Ok(Lifetime::For(time)),
+            Ok(_) => Err("expected a time from 1s to 100 years, or forever".to_owned()),
+            Err(_) => Err(format!(
+                "'{text}' is no time: expected for example 1h30m, until-restart or forever"
+            )),
+        },
+    }
+}
+
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// `2h`, `until-restart` or `forever`: a rule is about more than one process.
+pub(crate) fn rule_lifetime(text: &str) -> Result<Lifetime, String> {
+    match lifetime(text)? {
+        Lifetime::Once | Lifetime::UntilExit => {
+            let said = "a rule is about more than a call or a process: give a time, until-restart \
+                        or forever (once and until-exit are for answers to questions)";
+            Err(said.to_owned())
+        }
+        lifetime => Ok(lifetime),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_ends_after_a_time_or_with_the_daemon_or_never() {
+        assert_eq!(rule_lifetime("forever").map(Lifetime::of_rule), Ok((None, false)));
+        assert_eq!(rule_lifetime("until-restart").map(Lifetime::of_rule), Ok((None, true)));
+        let (end, restart) = rule_lifetime("1h30m").unwrap().of_rule();
+        let left = end.unwrap() - now();
+        assert!((5_390_000..=5_400_000).contains(&left) && !restart, "{left}");
+        for text in ["once", "until-exit", "0s", "1ms", "soon", "", "-1h", "200years"] {
+            assert!(rule_lifetime(text).is_err(), "{text}");
+        }
+        assert_eq!(lifetime("once"), Ok(Lifetime::Once));
+    }
 
     #[test]
     fn a_number_with_a_class_of_its_own_means_the_class() {

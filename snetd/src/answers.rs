@@ -54,6 +54,8 @@ impl Controller for Answers {
             Call::Log { limit, before, verdict } => {
                 self.log(LogQuery { limit: limit.min(LOG_LIMIT), before, verdict }).await
             }
+            Call::ListQuestions {} => self.list_questions().await,
+            Call::AnswerQuestion(answer) => self.answer_question(answer, uid).await,
             other => Err(ErrorReply::MethodNotFound { method: format!("{other:?}") }),
         }
     }
@@ -122,6 +124,10 @@ impl Answers {
 
     async fn add_rule(&self, spec: RuleSpec, by: u32) -> Answer {
         spec.check().map_err(|error| ErrorReply::InvalidRule { reason: error.to_string() })?;
+        if spec.expires_at.is_some_and(|end| end <= now()) {
+            let reason = "expires_at: that is over already".to_owned();
+            return Err(ErrorReply::InvalidRule { reason });
+        }
         self.change(Change::Add { spec, by, at: now() }).await
     }
 

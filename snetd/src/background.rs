@@ -8,11 +8,14 @@ use libsnet::types::Event;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::decider::{Decider, LinkState};
+use crate::journal::now;
 use crate::policy_control::PolicyControl;
 use crate::problems::{Part, Problems};
 
 /// Between two looks at the programs of all rules.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// Between two looks at the clock for rules that end.
+const CLOCK_EVERY: Duration = Duration::from_millis(500);
 /// Programs looked at at once because of events.
 const LOOKING: usize = 16;
 
@@ -68,6 +71,16 @@ pub(crate) async fn look_at_stale(
             }
             drop(place);
         });
+    }
+}
+
+/// Ends the rules whose time is over. Looks at the clock each time: it may have been set.
+pub(crate) async fn end_rules(policy: Arc<PolicyControl>) {
+    loop {
+        tokio::time::sleep(CLOCK_EVERY).await;
+        if let Err(error) = policy.end_rules(now()).await {
+            tracing::warn!("ending rules whose time is over failed: {error:#}");
+        }
     }
 }
 

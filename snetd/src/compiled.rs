@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use libsnet::control::RuleRecord;
-use libsnet::policy::{Candidate, Host, Policy, Program, ProgramTable, Rule, RuleSpec};
-use libsnet::types::{
-    Fallbacks, Operation, Operations, Protocol, RuleId, Scope, Verdict, WatchSet,
+use libsnet::policy::{
+    Action, Candidate, Host, Policy, Program, ProgramTable, Rule, RuleSpec, Unmatched,
 };
+use libsnet::types::{Fallbacks, Operation, Operations, Protocol, RuleId, Scope, WatchSet};
 
 use crate::config::Config;
 use crate::resolve;
@@ -25,6 +25,8 @@ pub(crate) struct Inputs {
     pub(crate) search_path: Vec<PathBuf>,
     /// What applies when no rule matches.
     pub(crate) fallbacks: Fallbacks,
+    /// Is that asked about instead?
+    pub(crate) unmatched: Unmatched,
     /// Where paths mean what they mean here.
     pub(crate) host: Host,
     /// What is mediated.
@@ -40,7 +42,8 @@ impl Inputs {
         // doesn't, since a sandboxed service runs the host's files in one of its own.
         let host = Host { mnt_ns: None, user_ns: u32::try_from(user_ns.ino())? };
         let (search_path, fallbacks) = (config.search_path(), config.fallback.complete());
-        Ok(Self { search_path, fallbacks, host, watch: config.watch_set() })
+        let unmatched = if config.ask.unmatched { Unmatched::Ask } else { Unmatched::Fallback };
+        Ok(Self { search_path, fallbacks, unmatched, host, watch: config.watch_set() })
     }
 
     /// The rule that goes with the watching of Unix sockets: without it `deny any` would keep
@@ -53,12 +56,14 @@ impl Inputs {
         watched.then(|| Rule {
             id: RuleId::BUILT_IN,
             spec: RuleSpec {
-                action: Verdict::Allow,
+                action: Action::Allow,
                 program: Program::Name("snet-tool".to_owned()),
                 uid: Some(0),
                 scope: Scope { operations, protocols: Protocol::Unix.into(), ..Scope::ANY },
                 priority: i32::MAX,
                 enabled: true,
+                expires_at: None,
+                until_restart: false,
                 note: String::new(),
             },
         })
@@ -93,7 +98,8 @@ impl Compiled {
         generation: u64,
     ) -> Self {
         let fallbacks = inputs.fallbacks.clone();
-        let policy = Policy::compile(Vec::clone(&rules), &table, inputs.host, fallbacks);
+        let policy = Policy::compile(Vec::clone(&rules), &table, inputs.host, fallbacks)
+            .with_unmatched(inputs.unmatched);
         Self { policy: Arc::new(policy), generation, rules, table, inputs }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::answers::Answers;
 use crate::args::Args;
 use crate::audit;
-use crate::background::{follow_link, look_at_stale, refresh};
+use crate::background::{end_rules, follow_link, look_at_stale, refresh};
 use crate::compiled::{Compiled, Inputs};
 use crate::config::{Config, KernelUse};
 use crate::control::{Access, Bounds, Listener};
@@ -54,7 +54,8 @@ pub(crate) struct Daemon {
 
 fn plan(config: &Config) -> Arc<Plan> {
     let (settings, watch) = (config.settings(), config.watch_set());
-    Arc::new(Plan { settings, watch, lifetime: config.tickets.lifetime.limit() })
+    let (lifetime, ask_for) = (config.tickets.lifetime.limit(), config.ask.timeout.get());
+    Arc::new(Plan { settings, watch, lifetime, ask_for })
 }
 
 impl Daemon {
@@ -140,6 +141,7 @@ impl Daemon {
         tasks.spawn(follow_link(policy(), decider(), Arc::clone(&self.problems)));
         tasks.spawn(look_at_stale(policy(), decider(), stale));
         tasks.spawn(refresh(policy()));
+        tasks.spawn(end_rules(policy()));
         let counters = Arc::clone(&self.journal.counters);
         tasks.spawn(audit::listen(decider(), self.reports.clone(), counters));
         tasks.spawn(service::feed_watchdog(decider()));
@@ -218,6 +220,7 @@ impl Daemon {
 
 async fn compile(store: &Store, config: &Config) -> Result<Compiled> {
     let inputs = Arc::new(Inputs::of(config)?);
+    store.end_rules(now()).await?;
     let rules = store.rules().await?;
     let compiled = tokio::task::spawn_blocking(move || Compiled::new(rules, inputs, 1));
     compiled.await.context("a worker thread failed")

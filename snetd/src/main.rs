@@ -15,6 +15,7 @@ mod logging;
 mod policy_control;
 mod privileges;
 mod problems;
+mod questions;
 mod resolve;
 mod service;
 mod start;

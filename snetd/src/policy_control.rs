@@ -90,6 +90,26 @@ impl PolicyControl {
         self.enforce(current, next).await.map(drop)
     }
 
+    /// Ends the rules whose time is over at `now`, in milliseconds since 1970.
+    pub(crate) async fn end_rules(&self, now: i64) -> Result<()> {
+        if self.current.lock().await.policy.next_end().is_none_or(|end| end > now) {
+            return Ok(());
+        }
+        let _one = self.changes.lock().await;
+        let mut writer = self.store.writer().await;
+        let mut transaction = writer.begin_change().await?;
+        let ended = transaction.end_rules(now, false).await?;
+        let rules = transaction.rules().await?;
+        let current = self.current.lock().await;
+        let (inputs, generation) = (current.inputs(), current.generation + 1);
+        let next = blocking(move || Compiled::new(rules, inputs, generation)).await?;
+        transaction.commit().await?;
+        drop(writer);
+        let (revoked, _) = self.enforce(current, next).await?;
+        tracing::info!("{ended} rules have ended, {revoked} tickets were revoked");
+        Ok(())
+    }
+
     /// Looks at all programs again: a link may lead to another file by now.
     pub(crate) async fn refresh(&self) -> Result<()> {
         let _one = self.changes.lock().await;

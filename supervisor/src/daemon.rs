@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// For connecting, and for the answer to the first message.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A person is waited for no longer than this, as in the module.
+const LONGEST: Duration = Duration::from_secs(600);
 /// Between two attempts to connect.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Between two looks for messages that didn't fit into the socket.
@@ -139,7 +141,14 @@ impl Out {
 
 struct Question {
     message: Vec<u8>,
-    answer: SyncSender<Verdict>,
+    news: Sender<News>,
+}
+
+/// What whoever asked is told.
+enum News {
+    Verdict(Verdict),
+    /// Wait until then, and no longer.
+    Until(Instant),
 }
 
 /// The daemon as the supervisor sees it.
@@ -202,19 +211,26 @@ impl Daemon {
         let held = if nonblock { terms.nonblock_deadline } else { terms.deadline };
         let deadline = Instant::now() + Duration::from_millis(held);
         let request = self.next.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = sync_channel(1);
+        let (news, told) = channel();
         let message = encode(&Told::Ask(Box::new(Ask { request, subject, object, network })));
-        let until = {
+        let mut until = {
             let mut out = locked(&self.out);
-            let question = Question { message: message.clone(), answer };
+            let question = Question { message: message.clone(), news };
             locked(&self.questions).insert(request, question);
             out.send(&message);
             // A daemon that has been away for longer than a call waits isn't waited for.
             out.lost.map_or(deadline, |lost| deadline.min(lost + Duration::from_millis(held)))
         };
-        let verdict = answered.recv_timeout(until.saturating_duration_since(Instant::now()));
+        let verdict = loop {
+            match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(News::Verdict(verdict)) => break Some(verdict),
+                // Who has a non-blocking socket isn't to wait for a person.
+                Ok(News::Until(other)) => until = if nonblock { until.min(other) } else { other },
+                Err(_) => break None,
+            }
+        };
         locked(&self.questions).remove(&request);
-        verdict.ok().or(fallback).unwrap_or(Verdict::Allow)
+        verdict.or(fallback).unwrap_or(Verdict::Allow)
     }
 
     /// A process is no more.
@@ -229,10 +245,27 @@ impl Daemon {
             if let Some(mut connection) = connection.take() {
                 while self.listen(&mut connection).is_ok() {}
             }
-            let lost = locked(&self.out).lost.get_or_insert_with(Instant::now).to_owned();
-            locked(&self.out).stream = None;
+            let lost = self.lose();
             connection = self.connect_again(lost);
         }
+    }
+
+    /// There is no connection (any more): gives since when. Who waits for a person waits only
+    /// for as long as for a daemon.
+    fn lose(&self) -> Instant {
+        let mut out = locked(&self.out);
+        out.stream = None;
+        if let Some(lost) = out.lost {
+            return lost;
+        }
+        let lost = Instant::now();
+        out.lost = Some(lost);
+        let until = lost + Duration::from_millis(locked(&self.terms).deadline);
+        for question in locked(&self.questions).values() {
+            // Whoever asked may have given up.
+            let _ = question.news.send(News::Until(until));
+        }
+        lost
     }
 
     fn listen(&self, connection: &mut Connection) -> Result<()> {
@@ -241,7 +274,13 @@ impl Daemon {
                 Said::Verdict { request, verdict } => {
                     if let Some(question) = locked(&self.questions).remove(&request) {
                         // Whoever asked may have given up.
-                        let _ = question.answer.try_send(verdict);
+                        let _ = question.news.send(News::Verdict(verdict));
+                    }
+                }
+                Said::Defer { request, deadline } => {
+                    let held = Duration::from_millis(deadline).min(LONGEST);
+                    if let Some(question) = locked(&self.questions).get(&request) {
+                        let _ = question.news.send(News::Until(Instant::now() + held));
                     }
                 }
                 Said::Terms(terms) => *locked(&self.terms) = Arc::new(terms),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::RuleSpec;
+use crate::policy::{Action, Reach, RuleSpec};
 use crate::types::{Cause, Object, Operation, Protocol, RuleId, Scope, Stats, TicketId, Verdict};
 
 /// Fields by name, with their types as written.
@@ -100,12 +100,14 @@ impl Description {
 
 fn spec() -> RuleSpec {
     RuleSpec {
-        action: Verdict::Deny,
+        action: Action::Deny,
         program: "curl".parse().unwrap(),
         uid: Some(1000),
         scope: scope(),
         priority: 1,
         enabled: true,
+        expires_at: Some(1),
+        until_restart: true,
         note: "why".into(),
     }
 }
@@ -172,6 +174,31 @@ fn ticket() -> TicketRecord {
     .unwrap()
 }
 
+fn question() -> QuestionRecord {
+    serde_json::from_value(json!({
+        "id": 1, "rule": 1, "asked_at": 1, "expires_in": 1, "calls": 1, "over": 0, "tgid": 1,
+        "uid": 1, "comm": "curl", "exe": "/usr/bin/curl", "operation": "connect",
+        "protocol": "tcp", "remote": "192.0.2.1:443", "local": "0.0.0.0:0",
+    }))
+    .unwrap()
+}
+
+fn answer() -> Answer {
+    Answer {
+        id: QuestionId(1),
+        verdict: Verdict::Allow,
+        reach: Reach::ThisHost,
+        keep: Keep::Rule,
+        expires_at: Some(1),
+        until_restart: true,
+    }
+}
+
+fn answered() -> Reply {
+    let rule = Some(Box::new(rule()));
+    Reply::Answered { released: 1, ticket: Some(scope()), rule, notes: vec!["a note".into()] }
+}
+
 fn status() -> StatusReply {
     let stats = Stats { decider: Some(1), ..Stats::default() };
     StatusReply {
@@ -208,8 +235,12 @@ fn changed() -> Reply {
 /// Each method with all its parameters, and with a full reply.
 fn conversations() -> Vec<(Call, Reply)> {
     let id = RuleId(1);
-    let explanation =
-        Explanation { decision: decision(), ticket: Some(scope()), considered: vec![id] };
+    let explanation = Explanation {
+        decision: decision(),
+        asks: true,
+        ticket: Some(scope()),
+        considered: vec![id],
+    };
     let program = "curl".parse().unwrap();
     vec![
         (Call::Status {}, Reply::Status(Box::new(status()))),
@@ -231,6 +262,8 @@ fn conversations() -> Vec<(Call, Reply)> {
             Call::Log { limit: 1, before: Some(1), verdict: Some(Verdict::Deny) },
             Reply::Journal { entries: vec![entry()] },
         ),
+        (Call::ListQuestions {}, Reply::Questions { questions: vec![question()] }),
+        (Call::AnswerQuestion(answer()), answered()),
         (Call::Supervise {}, Reply::Supervising { terms: Box::new(terms()) }),
         (Call::Watch {}, Reply::Decided { decided: Box::new(entry()), missed: 0 }),
     ]
@@ -272,6 +305,8 @@ fn every_call_is_described() {
         | Call::ListTickets {}
         | Call::RevokeTickets { .. }
         | Call::Log { .. }
+        | Call::ListQuestions {}
+        | Call::AnswerQuestion(_)
         | Call::Watch {}
         | Call::Supervise {} => 1,
     };
@@ -336,4 +371,6 @@ fn every_word_of_an_enum_is_described() {
     let protocols: Vec<_> = Protocol::ALL.iter().map(|entry| entry.word()).collect();
     assert_eq!(words("Protocol"), protocols);
     assert_eq!(words("Verdict"), ["allow", "deny"]);
+    let actions = [Action::Deny, Action::Allow, Action::Ask].map(|action| action.to_string());
+    assert_eq!(words("Action"), actions);
 }

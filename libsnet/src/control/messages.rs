@@ -3,10 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::records::{Explanation, JournalEntry, RuleRecord, StatusReply, TicketRecord};
+use super::records::{
+    Explanation, JournalEntry, QuestionId, QuestionRecord, RuleRecord, StatusReply, TicketRecord,
+};
 use super::supervision::Terms;
-use crate::policy::{Program, RuleSpec};
-use crate::types::{Object, RuleId, TicketId};
+use crate::policy::{Program, Reach, RuleSpec};
+use crate::types::{Object, RuleId, Scope, TicketId, Verdict};
 
 /// A call of `io.snet.Control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,8 +80,14 @@ pub enum Call {
         before: Option<i64>,
         /// Only those with this verdict.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        verdict: Option<crate::types::Verdict>,
+        verdict: Option<Verdict>,
     },
+    /// Calls that a person is asked about. Answered by [`Reply::Questions`], oldest first.
+    #[serde(rename = "io.snet.Control.ListQuestions")]
+    ListQuestions {},
+    /// Answers a question. Answered by [`Reply::Answered`].
+    #[serde(rename = "io.snet.Control.AnswerQuestion")]
+    AnswerQuestion(Answer),
     /// Decisions as they are made: a stream of [`Reply::Decided`] (`more`).
     #[serde(rename = "io.snet.Control.Watch")]
     Watch {},
@@ -87,6 +95,42 @@ pub enum Call {
     /// [`super::Told`] and [`super::Said`] (`upgrade`).
     #[serde(rename = "io.snet.Control.Supervise")]
     Supervise {},
+}
+
+/// A person's answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// Number of the question.
+    pub id: QuestionId,
+    /// The answer.
+    pub verdict: Verdict,
+    /// To which calls it applies beside those that were asked about.
+    #[serde(default)]
+    pub reach: Reach,
+    /// What is made of it.
+    #[serde(default)]
+    pub keep: Keep,
+    /// When the rule ends, in milliseconds since 1970 (UTC); `None` means never. Only with
+    /// [`Keep::Rule`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// The rule ends with the daemon. Only with [`Keep::Rule`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_restart: bool,
+}
+
+/// What is made of an answer beside the verdict on the calls that wait for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Nothing.
+    Once,
+    /// A ticket for each of the processes that asked, until it ends or executes another program.
+    #[default]
+    UntilExit,
+    /// A rule for the program and the user.
+    Rule,
 }
 
 /// The parameters of a reply, told apart by the call that they answer.
@@ -136,6 +180,25 @@ pub enum Reply {
         /// The entries.
         entries: Vec<JournalEntry>,
     },
+    /// To `ListQuestions`.
+    Questions {
+        /// All that are open.
+        questions: Vec<QuestionRecord>,
+    },
+    /// To `AnswerQuestion`.
+    Answered {
+        /// Calls that waited and got the verdict.
+        released: u64,
+        /// What the tickets that came with it cover, when there are some.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ticket: Option<Scope>,
+        /// The rule that was made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<Box<RuleRecord>>,
+        /// What the caller should know.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
     /// To `Watch`.
     Decided {
         /// A decision.
@@ -157,11 +220,11 @@ pub enum Reply {
 #[serde(tag = "error", content = "parameters")]
 #[non_exhaustive]
 pub enum ErrorReply {
-    /// No rule or ticket has this number.
+    /// No rule, ticket or question has this number.
     #[error("no {kind} {id}")]
     #[serde(rename = "io.snet.Control.NotFound")]
     NotFound {
-        /// `rule` or `ticket`.
+        /// `rule`, `ticket` or `question`.
         kind: String,
         /// The number.
         id: u64,

@@ -11,10 +11,10 @@ mod records;
 mod supervision;
 mod user_paths;
 
-pub use messages::{Call, ErrorReply, Reply};
+pub use messages::{Answer, Call, ErrorReply, Keep, Reply};
 pub use records::{
-    DaemonStatus, Decision, Explanation, JournalEntry, KernelStatus, RuleRecord, Source,
-    StatusReply, SupervisedStatus, TicketRecord,
+    DaemonStatus, Decision, Explanation, JournalEntry, KernelStatus, QuestionId, QuestionRecord,
+    RuleRecord, Source, StatusReply, SupervisedStatus, TicketRecord,
 };
 pub use supervision::{Ask, Said, Terms, Told};
 pub use user_paths::UserPaths;

@@ -139,6 +139,51 @@ impl JournalEntry {
     }
 }
 
+/// Number of a question, for as long as the daemon runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct QuestionId(pub u64);
+
+impl std::fmt::Display for QuestionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A question that is open: identical calls of one program are one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionRecord {
+    /// Its number.
+    pub id: QuestionId,
+    /// The rule that asks; `None` when there is no rule.
+    pub rule: Option<RuleId>,
+    /// When the first of its calls was made, in milliseconds since 1970 (UTC).
+    pub asked_at: i64,
+    /// Milliseconds for which it can still be answered.
+    pub expires_in: u64,
+    /// How many calls it is about.
+    pub calls: u64,
+    /// How many of them got the fallback, since they can't be held for longer (those of
+    /// non-blocking sockets). An answer applies to their next attempt.
+    pub over: u64,
+    /// Process id of the first.
+    pub tgid: u32,
+    /// Effective user id.
+    pub uid: u32,
+    /// Name of the thread.
+    pub comm: String,
+    /// Path of the executable.
+    pub exe: Option<String>,
+    /// The operation.
+    pub operation: Operation,
+    /// The class of the socket.
+    pub protocol: Protocol,
+    /// The peer.
+    pub remote: Option<SocketAddr>,
+    /// The own address.
+    pub local: Option<SocketAddr>,
+}
+
 /// The daemon's part of the status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonStatus {

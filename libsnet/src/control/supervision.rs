@@ -60,6 +60,14 @@ pub enum Said {
         /// How.
         verdict: Verdict,
     },
+    /// A person is asked about a held call: without a verdict it is held for as long as that may
+    /// take, unless its socket is a non-blocking one.
+    Defer {
+        /// Which.
+        request: u64,
+        /// Milliseconds from now.
+        deadline: u64,
+    },
     /// From now on these count. What a program is watched for when it is started stays as it
     /// was: a filter can't be changed.
     Terms(Terms),

@@ -3,8 +3,8 @@
 //!
 //! Owns the comparison of a ticket with a policy that need not be the one that issued it.
 
-use super::compile::{Reach, Standing};
-use super::{Freshness, Identity, Policy};
+use super::compile::{Reach, Standing, Unmatched};
+use super::{Action, Freshness, Identity, Policy};
 use crate::types::{KeptTicket, ProgramOwner, Subject, TicketOwner};
 
 /// Under which names a file can be run.
@@ -27,16 +27,19 @@ impl Policy {
             return false;
         }
         for (rule, standing) in self.asked(subject, freshness) {
-            let contrary = rule.spec.action != ticket.verdict;
+            let contrary = rule.spec.action != ticket.verdict.into();
             if Some(rule.id) == ticket.rule {
-                let same = !contrary && standing == Standing::Matches;
+                // A ticket of a rule that asks is somebody's answer.
+                let same = !contrary || rule.spec.action == Action::Ask;
+                let same = same && standing == Standing::Matches;
                 return same && rule.spec.scope.contains(&ticket.scope);
             }
             if contrary && rule.spec.scope.overlaps(&ticket.scope) {
                 return false;
             }
         }
-        false
+        // An answer about calls that no rule is about.
+        ticket.rule.is_none() && self.unmatched() == Unmatched::Ask
     }
 
     /// The same of a program ticket: would this policy, whose programs were just looked at,
@@ -48,7 +51,7 @@ impl Policy {
         };
         let ticket = &kept.ticket;
         for (rule, reach) in self.about_file(Identity::from(&program), names) {
-            let contrary = rule.spec.action != ticket.verdict;
+            let contrary = rule.spec.action != ticket.verdict.into();
             if Some(rule.id) == ticket.rule {
                 let always = reach == Reach::Always && covers_users(rule.spec.uid, &program);
                 return always && !contrary && rule.spec.scope.contains(&ticket.scope);

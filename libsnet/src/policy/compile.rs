@@ -11,7 +11,17 @@ use std::iter::{Peekable, from_fn};
 use std::path::{Path, PathBuf};
 
 use super::{Candidate, Freshness, Host, Identity, Names, Program, ProgramTable, Rule};
-use crate::types::{Fallbacks, Operation, Subject, Verdict};
+use crate::types::{Fallbacks, Operation, RuleId, Subject, Verdict};
+
+/// What happens to a call that no rule is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Unmatched {
+    /// The fallback of its operation applies.
+    #[default]
+    Fallback,
+    /// A person is asked.
+    Ask,
+}
 
 /// Rules ready to decide. Replaced whole, never edited.
 #[derive(Debug, Clone)]
@@ -25,6 +35,9 @@ pub struct Policy {
     for_path: HashMap<PathBuf, Vec<Binding>>,
     host: Host,
     fallbacks: Fallbacks,
+    unmatched: Unmatched,
+    /// When rules end that do.
+    ends: HashMap<RuleId, i64>,
 }
 
 /// A rule that is about the program at a path.
@@ -76,12 +89,19 @@ impl Policy {
             for_path: HashMap::new(),
             host,
             fallbacks,
+            unmatched: Unmatched::default(),
+            ends: rules.iter().filter_map(|rule| Some((rule.id, rule.spec.expires_at?))).collect(),
         };
         for (index, rule) in rules.iter().enumerate() {
             policy.bind(index, &rule.spec.program, programs);
         }
         policy.rules = rules;
         policy
+    }
+
+    /// The same with another answer to calls that no rule is about.
+    pub fn with_unmatched(self, unmatched: Unmatched) -> Self {
+        Self { unmatched, ..self }
     }
 
     fn bind(&mut self, rule: usize, program: &Program, programs: &ProgramTable) {
@@ -163,8 +183,24 @@ impl Policy {
         found.map(|(path, _)| path.as_path()).collect()
     }
 
+    /// When the rule ends, in milliseconds since 1970; `None` means never. No ticket of it may
+    /// live longer.
+    pub fn expires_at(&self, rule: RuleId) -> Option<i64> {
+        self.ends.get(&rule).copied()
+    }
+
+    /// When the first of the rules ends.
+    pub fn next_end(&self) -> Option<i64> {
+        self.ends.values().copied().min()
+    }
+
+    /// What happens to a call that no rule is about.
+    pub(super) fn unmatched(&self) -> Unmatched {
+        self.unmatched
+    }
+
     /// What applies when no rule decides.
-    pub(super) fn fallback(&self, operation: Operation) -> Verdict {
+    pub fn fallback(&self, operation: Operation) -> Verdict {
         self.fallbacks.get(&operation).copied().unwrap_or(Verdict::Allow)
     }
 }

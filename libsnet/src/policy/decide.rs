@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compile::Standing;
+use super::compile::{Standing, Unmatched};
 use super::issue::narrow;
-use super::{Policy, Rule};
+use super::{Action, Policy, Rule};
 use crate::types::{Object, RuleId, Scope, Subject, Verdict};
 
 /// What made a decision.
@@ -18,6 +18,10 @@ pub enum Source {
     Rule,
     /// No rule matched, so the fallback of the operation applied.
     NoRule,
+    /// A person answered.
+    Answer,
+    /// A person was asked and didn't answer in time, so the fallback of the operation applied.
+    NoAnswer,
     /// The kernel decided without asking. Never what a policy says.
     Kernel,
 }
@@ -36,8 +40,11 @@ pub struct Decision {
 /// What the policy says of a call, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// The decision.
+    /// The decision; where a person is asked, what applies when nobody answers.
     pub decision: Decision,
+    /// Is a person asked?
+    #[serde(default)]
+    pub asks: bool,
     /// The calls that the ticket issued with it would cover.
     pub ticket: Option<Scope>,
     /// The rules that match the subject, in the order in which they are asked, up to the
@@ -68,6 +75,11 @@ pub enum Outcome {
         /// when no rule decided or no set of calls around this one would be sound.
         ticket: Option<Scope>,
     },
+    /// A person is to be asked, by this rule or since there is none.
+    Ask {
+        /// The rule, when it is one.
+        rule: Option<RuleId>,
+    },
     /// A rule that would decide knows the subject's executable at its path, but as another
     /// file. Resolve the programs at that path again ([`super::ProgramTable::at`]), compile
     /// if any has changed, and decide again as [`Freshness::Fresh`], which is never stale.
@@ -80,10 +92,14 @@ impl Policy {
         let mut asked = self.asked(subject, freshness);
         match asked.find(|(rule, _)| rule.spec.scope.covers(object)) {
             Some((_, Standing::Stale)) => Outcome::Stale,
-            Some((rule, Standing::Matches)) => Outcome::Decided {
-                decision: by_rule(rule),
-                ticket: self.ticket(rule, subject, object, freshness),
+            Some((rule, Standing::Matches)) => match rule.spec.action.verdict() {
+                Some(verdict) => Outcome::Decided {
+                    decision: by_rule(rule, verdict),
+                    ticket: self.ticket(rule, subject, object, freshness),
+                },
+                None => Outcome::Ask { rule: Some(rule.id) },
             },
+            None if self.unmatched() == Unmatched::Ask => Outcome::Ask { rule: None },
             None => Outcome::Decided { decision: self.by_fallback(object), ticket: None },
         }
     }
@@ -95,14 +111,18 @@ impl Policy {
             considered.push(rule.id);
             if rule.spec.scope.covers(object) {
                 let ticket = self.ticket(rule, subject, object, Freshness::Fresh);
-                return Explanation { decision: by_rule(rule), ticket, considered };
+                let verdict = rule.spec.action.verdict();
+                let fallback = self.fallback(object.operation);
+                let decision = by_rule(rule, verdict.unwrap_or(fallback));
+                return Explanation { decision, asks: verdict.is_none(), ticket, considered };
             }
         }
-        Explanation { decision: self.by_fallback(object), ticket: None, considered }
+        let asks = self.unmatched() == Unmatched::Ask;
+        Explanation { decision: self.by_fallback(object), asks, ticket: None, considered }
     }
 
     /// What the deciding rule covers, without what the rules asked before it, or possibly
-    /// asked before it, would decide otherwise.
+    /// asked before it, would decide otherwise. Nothing for a rule that asks.
     fn ticket(
         &self,
         deciding: &Rule,
@@ -110,6 +130,9 @@ impl Policy {
         object: &Object,
         freshness: Freshness,
     ) -> Option<Scope> {
+        if deciding.spec.action == Action::Ask {
+            return None;
+        }
         let contrary = self
             .asked(subject, freshness)
             .map(|(rule, _)| rule)
@@ -124,6 +147,6 @@ impl Policy {
     }
 }
 
-fn by_rule(rule: &Rule) -> Decision {
-    Decision { verdict: rule.spec.action, source: Source::Rule, rule: Some(rule.id) }
+fn by_rule(rule: &Rule, verdict: Verdict) -> Decision {
+    Decision { verdict, source: Source::Rule, rule: Some(rule.id) }
 }

@@ -5,6 +5,7 @@
 //! their programs are at this moment ([`ProgramTable`]), into a [`Policy`], which is never
 //! edited: a change of either makes a new one. [`Policy::decide`] answers an event with a
 //! decision and the ticket that may go with it, or asks to look at the files again;
+//! [`Policy::answer`] says which calls a person's answer to [`Outcome::Ask`] may decide;
 //! [`Policy::still_issues`] and [`Policy::still_issues_to_program`]
 //! tell which tickets outlive a change. [`winner`] is the kernel's
 //! choice among the tickets of a process.
@@ -14,6 +15,7 @@
 //! no order among tickets, and no loss of one, can change a verdict.
 
 mod agree;
+mod answer;
 mod compile;
 mod decide;
 mod issue;
@@ -25,8 +27,9 @@ mod tickets;
 mod tests;
 
 pub use agree::Names;
-pub use compile::Policy;
+pub use answer::{Answered, Reach};
+pub use compile::{Policy, Unmatched};
 pub use decide::{Decision, Explanation, Freshness, Outcome, Source};
 pub use program::{Candidate, Host, Identity, ProgramTable};
-pub use rule::{ParseProgramError, Program, Rule, RuleError, RuleSpec};
+pub use rule::{Action, ParseProgramError, Program, Rule, RuleError, RuleSpec};
 pub use tickets::winner;

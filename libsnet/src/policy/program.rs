@@ -113,8 +113,11 @@ impl Host {
     /// The executable of a process of the host; `None` when it is no such process or the
     /// kernel couldn't tell.
     pub(super) fn exe<'s>(&self, subject: &'s Subject) -> Option<&'s Exe> {
-        let here = self.user_ns == subject.user_ns
-            && self.mnt_ns.is_none_or(|mnt_ns| mnt_ns == subject.mnt_ns);
-        subject.exe.as_ref().filter(|_| here)
+        subject.exe.as_ref().filter(|_| self.is_of_host(subject))
+    }
+
+    /// Do paths mean to this process what they mean to the daemon?
+    pub fn is_of_host(&self, subject: &Subject) -> bool {
+        self.user_ns == subject.user_ns && self.mnt_ns.is_none_or(|mnt_ns| mnt_ns == subject.mnt_ns)
     }
 }

@@ -65,12 +65,54 @@ impl<'de> Deserialize<'de> for Program {
     }
 }
 
+/// What a rule does with the calls that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// They fail with `EACCES`.
+    Deny,
+    /// They go on.
+    Allow,
+    /// They are held until a person has answered, or the time for it is over.
+    Ask,
+}
+
+impl Action {
+    /// What it decides by itself.
+    pub fn verdict(self) -> Option<Verdict> {
+        match self {
+            Self::Deny => Some(Verdict::Deny),
+            Self::Allow => Some(Verdict::Allow),
+            Self::Ask => None,
+        }
+    }
+}
+
+impl From<Verdict> for Action {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Deny => Self::Deny,
+            Verdict::Allow => Self::Allow,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+            Self::Ask => "ask",
+        })
+    }
+}
+
 /// A rule before the database has numbered it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSpec {
     /// What happens to the calls it is about.
-    pub action: Verdict,
+    pub action: Action,
     /// Whose calls: the program.
     pub program: Program,
     /// Whose calls: the effective user id; `None` means any.
@@ -84,6 +126,12 @@ pub struct RuleSpec {
     /// Disabled rules decide nothing.
     #[serde(default = "enabled")]
     pub enabled: bool,
+    /// When it ends, in milliseconds since 1970 (UTC); `None` means never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// It ends with the daemon that it was given to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub until_restart: bool,
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
@@ -237,13 +285,13 @@ pub struct Rule {
 
 impl Rule {
     /// The order in which rules are asked: priority (higher first), then the narrower one,
-    /// then deny before allow, then the older one. Total over the rules of a database.
+    /// then deny before allow before ask, then the older one. Total over the rules of a database.
     pub fn precedence(&self, other: &Self) -> Ordering {
         let key = |rule: &Self| {
             (
                 Reverse(rule.spec.priority),
                 Reverse(rule.spec.specificity()),
-                rule.spec.action == Verdict::Allow,
+                rule.spec.action,
                 rule.id,
             )
         };

@@ -79,6 +79,8 @@ macro_rules! vocabulary {
             pub const fn overlaps(self, other: Self) -> bool { self.0 & other.0 != 0 }
             /// What is in either.
             pub const fn union(self, other: Self) -> Self { Self(self.0 | other.0) }
+            /// What is in both.
+            pub const fn intersection(self, other: Self) -> Self { Self(self.0 & other.0) }
             /// What is here and not in `other`.
             pub const fn without(self, other: Self) -> Self { Self(self.0 & !other.0) }
             /// The entries, in order.

@@ -54,6 +54,10 @@ impl PortRange {
     pub fn overlaps(self, other: Self) -> bool {
         self.min <= other.max && other.min <= self.max
     }
+    /// The ports in both; nothing when there is none.
+    pub fn intersection(self, other: Self) -> Option<Self> {
+        Self::new(self.min.max(other.min), self.max.min(other.max))
+    }
     /// The ports around `port` that are here and not in `other`; nothing when `port` itself
     /// isn't such a one.
     pub fn around(self, port: u16, other: Self) -> Option<Self> {
@@ -201,6 +205,35 @@ impl Scope {
             }
             && mine.remote_ports.overlaps(theirs.remote_ports)
             && mine.local_ports.overlaps(theirs.local_ports)
+    }
+
+    /// The calls in both; nothing when there is none.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let remote = match (self.remote, other.remote) {
+            (Some(mine), Some(theirs)) if mine.contains(&theirs) => Some(theirs),
+            (Some(mine), Some(theirs)) if theirs.contains(&mine) => Some(mine),
+            (Some(_), Some(_)) => return None,
+            (mine, theirs) => mine.or(theirs),
+        };
+        let number = match (self.number, other.number) {
+            (Some(mine), Some(theirs)) if mine != theirs => return None,
+            (mine, theirs) => mine.or(theirs),
+        };
+        let (operations, protocols) = (
+            self.operations.intersection(other.operations),
+            self.protocols.intersection(other.protocols),
+        );
+        if operations.is_empty() || protocols.is_empty() {
+            return None;
+        }
+        Some(Self {
+            operations,
+            protocols,
+            number,
+            remote,
+            remote_ports: self.remote_ports.intersection(other.remote_ports)?,
+            local_ports: self.local_ports.intersection(other.local_ports)?,
+        })
     }
 
     /// Does it only cover calls that name a peer?

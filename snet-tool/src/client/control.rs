@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The calls of `io.snet.Control`, each with the answer that belongs to it.
 
-use libsnet::control::{Call, JournalEntry, RuleRecord, StatusReply, TicketRecord};
+use libsnet::control::{
+    Answer, Call, JournalEntry, QuestionRecord, RuleRecord, StatusReply, TicketRecord,
+};
 use libsnet::policy::{Program, RuleSpec};
 use libsnet::types::{Object, RuleId, TicketId, Verdict};
 
 use super::frames::Until;
-use super::replies::{Journal, Rule, Rules, Tickets};
-use super::{Changed, Client, ClientError, Decided, Explained, Revoked};
+use super::replies::{Journal, Questions, Rule, Rules, Tickets};
+use super::{Answered, Changed, Client, ClientError, Decided, Explained, Revoked};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -44,6 +46,15 @@ impl Client {
     pub(crate) fn tickets(&mut self) -> Result<Vec<TicketRecord>> {
         let parts = self.parts::<Tickets>(&Call::ListTickets {})?;
         Ok(parts.into_iter().flat_map(|part| part.tickets).collect())
+    }
+
+    /// What people are asked now, oldest first.
+    pub(crate) fn questions(&mut self) -> Result<Vec<QuestionRecord>> {
+        self.call::<Questions>(&Call::ListQuestions {}).map(|reply| reply.questions)
+    }
+
+    pub(crate) fn answer_question(&mut self, answer: Answer) -> Result<Answered> {
+        self.call(&Call::AnswerQuestion(answer))
     }
 
     /// With neither an id nor a process: all tickets.

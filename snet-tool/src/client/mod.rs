@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use control::Decisions;
 use frames::{Frames, Next, Until};
-pub(crate) use replies::{Changed, Decided, Explained, Revoked};
+pub(crate) use replies::{Answered, Changed, Decided, Explained, Revoked};
 
 /// Why there is no answer, or none that was hoped for.
 #[derive(Debug, thiserror::Error)]

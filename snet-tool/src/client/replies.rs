@@ -5,7 +5,8 @@
 //! field is wrong turns into another answer (`Changed` into `Revoked`) or into an error that
 //! names no field. Here the call is known, so only its own shape is tried.
 
-use libsnet::control::{Explanation, JournalEntry, RuleRecord, TicketRecord};
+use libsnet::control::{Explanation, JournalEntry, QuestionRecord, RuleRecord, TicketRecord};
+use libsnet::types::Scope;
 use serde::{Deserialize, Serialize};
 
 /// A part of the answer to `ListRules`.
@@ -52,6 +53,28 @@ pub(super) struct Tickets {
 pub(crate) struct Revoked {
     /// How many.
     pub(crate) revoked: u64,
+}
+
+/// The answer to `ListQuestions`.
+#[derive(Deserialize)]
+pub(super) struct Questions {
+    pub(super) questions: Vec<QuestionRecord>,
+}
+
+/// The answer to `AnswerQuestion`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    /// Calls that waited and got the verdict.
+    pub(crate) released: u64,
+    /// What the tickets cover that came with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ticket: Option<Scope>,
+    /// The rule that was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rule: Option<RuleRecord>,
+    /// What the caller should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
 }
 
 /// A part of the answer to `Log`.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `allow` and `deny`: makes a rule.
+//! `allow`, `deny` and `ask`: makes a rule.
 
 use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
-use libsnet::policy::{Program, RuleError, RuleSpec};
-use libsnet::types::{Operations, PortRange, Scope, Verdict};
+use libsnet::policy::{Action, Program, RuleError, RuleSpec};
+use libsnet::types::{Operations, PortRange, Scope};
 
 use super::program_notes::{other_file, path_out_of_reach};
 use super::rule_text::rule_text;
@@ -13,6 +13,7 @@ use super::{Session, tickets_text};
 use crate::client::{Changed, Client};
 use crate::exit::{Exit, UsageError};
 use crate::output::Span;
+use crate::words::Lifetime;
 use crate::{program, words};
 
 /// What the rule is about.
@@ -22,7 +23,9 @@ Examples:
   snet-tool allow firefox tcp connect
   snet-tool allow nginx tcp bind listen accept --local-port 80-443
   snet-tool deny any any out --to 10.0.0.0/8 --priority 100
-  snet-tool deny ./downloaded-thing --note 'not before I have read it'")]
+  snet-tool deny ./downloaded-thing --note 'not before I have read it'
+  snet-tool allow ssh tcp connect --to 192.0.2.7 --for 2h
+  snet-tool ask python3 tcp connect")]
 pub(crate) struct Arguments {
     /// A name (looked up by snetd), a path, or any
     program: String,
@@ -46,7 +49,11 @@ pub(crate) struct Arguments {
     /// Only when it runs as this user
     #[arg(long, value_name = "NAME|UID", value_parser = words::user)]
     user: Option<u32>,
-    /// The higher goes first; otherwise the narrower rule, then deny before allow
+    /// How long there is this rule: a time like 1h30m, until-restart of snetd, or forever
+    #[arg(long = "for", value_name = "TIME", default_value = "forever", hide_default_value = true,
+        value_parser = words::rule_lifetime)]
+    lifetime: Lifetime,
+    /// The higher goes first; otherwise the narrower rule, then deny before allow before ask
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     priority: i32,
     /// Why there is this rule
@@ -58,9 +65,10 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    fn rule(self, action: Verdict) -> Result<RuleSpec, UsageError> {
+    fn rule(self, action: Action) -> Result<RuleSpec, UsageError> {
         let words = self.protocol.unwrap_or(words::ProtocolWords::ANY);
         let given = self.operations.iter().fold(Operations::NONE, |all, word| all.union(*word));
+        let (expires_at, until_restart) = self.lifetime.of_rule();
         let rule = RuleSpec {
             action,
             program: program::parse(&self.program)?,
@@ -75,6 +83,8 @@ impl Arguments {
             },
             priority: self.priority,
             enabled: !self.disabled,
+            expires_at,
+            until_restart,
             note: self.note,
         };
         rule.check().map_err(in_own_words)?;
@@ -92,11 +102,7 @@ fn in_own_words(error: RuleError) -> UsageError {
 }
 
 /// Makes the rule and tells what it became.
-pub(crate) fn run(
-    action: Verdict,
-    arguments: Arguments,
-    session: &Session,
-) -> anyhow::Result<Exit> {
+pub(crate) fn run(action: Action, arguments: Arguments, session: &Session) -> anyhow::Result<Exit> {
     let rule = arguments.rule(action)?;
     let mut client = session.connect()?;
     let mut added = client.add_rule(rule.clone())?;
@@ -137,7 +143,7 @@ fn tell(added: &Changed, session: &Session) -> anyhow::Result<()> {
         return Ok(out.document(added)?);
     }
     let mut line = vec![Span::plain(format!("rule {}: ", added.changed.id))];
-    line.extend(rule_text(&added.changed));
+    line.extend(rule_text(&added.changed, &out.times));
     if !added.changed.spec.enabled {
         line.push(Span::plain(", disabled"));
     }

@@ -44,8 +44,14 @@ fn reason(entry: &JournalEntry) -> String {
         (Some(Cause::Ticket), None) => "ticket".to_owned(),
         (Some(Cause::SourceRoute), _) => "source route".to_owned(),
         (Some(cause), _) => fallback(fallback_cause(cause)),
-        (None, Some(rule)) => format!("rule {rule}"),
+        (None, Some(rule)) => match entry.decision.source {
+            Source::Answer => format!("answer (rule {rule})"),
+            Source::NoAnswer => format!("no answer (rule {rule})"),
+            _ => format!("rule {rule}"),
+        },
         (None, None) => match entry.decision.source {
+            Source::Answer => "answer".to_owned(),
+            Source::NoAnswer => "no answer".to_owned(),
             Source::Rule => "a rule".to_owned(),
             Source::NoRule => "no rule".to_owned(),
             Source::Kernel => "the kernel".to_owned(),

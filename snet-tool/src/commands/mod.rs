@@ -2,10 +2,12 @@
 //! The commands, one file each. Each has its `Arguments` and a `run`.
 
 pub(crate) mod add_rule;
+pub(crate) mod answer;
 pub(crate) mod completions;
 mod decision;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod pending;
 mod program_notes;
 mod rule_text;
 pub(crate) mod rules;

@@ -4,10 +4,10 @@
 use libsnet::control::RuleRecord;
 
 use super::user_text;
-use crate::output::{Span, verdict};
+use crate::output::{Span, Times, action};
 
 /// `allow curl (/usr/bin/curl) tcp connect to 192.0.2.0/24 for user web, priority 10`.
-pub(super) fn rule_text(record: &RuleRecord) -> Vec<Span> {
+pub(super) fn rule_text(record: &RuleRecord, times: &Times) -> Vec<Span> {
     let spec = &record.spec;
     let mut rest = format!(" {} {}", program_text(record), spec.scope);
     if let Some(uid) = spec.uid {
@@ -16,7 +16,16 @@ pub(super) fn rule_text(record: &RuleRecord) -> Vec<Span> {
     if spec.priority != 0 {
         rest.push_str(&format!(", priority {}", spec.priority));
     }
-    vec![verdict(spec.action), Span::plain(rest)]
+    if let Some(end) = end_text(record, times) {
+        rest.push_str(&format!(", until {end}"));
+    }
+    vec![action(spec.action), Span::plain(rest)]
+}
+
+/// When the rule ends, if it does.
+pub(super) fn end_text(record: &RuleRecord, times: &Times) -> Option<String> {
+    let restart = record.spec.until_restart.then(|| "restart".to_owned());
+    record.spec.expires_at.map(|end| times.moment(end)).or(restart)
 }
 
 /// The program as the rule names it, with the file that it means where that says more.

@@ -6,11 +6,11 @@ use clap::{Args, Subcommand};
 use libsnet::control::RuleRecord;
 use libsnet::types::RuleId;
 
-use super::rule_text::{program_text, rule_text};
+use super::rule_text::{end_text, program_text, rule_text};
 use super::{Session, each, tickets_text, user_text};
 use crate::client::{Changed, Client, ClientError};
 use crate::exit::Exit;
-use crate::output::{Span, Style, Table, verdict};
+use crate::output::{Span, Style, Table, action};
 
 /// What to do; without anything: list.
 #[derive(Args)]
@@ -80,7 +80,8 @@ fn list(session: &Session) -> anyhow::Result<Exit> {
         return Ok(Exit::Success);
     }
     let rows = rules.iter().map(|rule| row(rule, session)).collect();
-    let header = &["ID", "ACTION", "PROGRAM", "CALLS", "USER", "PRIO", "HITS", "LAST HIT", "NOTE"];
+    let header =
+        &["ID", "ACTION", "PROGRAM", "CALLS", "USER", "PRIO", "ENDS", "HITS", "LAST HIT", "NOTE"];
     out.table(&Table::new(header, rows))?;
     if rules.is_empty() {
         out.note("no rules; snet-tool allow --help shows how to make one");
@@ -91,7 +92,7 @@ fn list(session: &Session) -> anyhow::Result<Exit> {
 fn row(rule: &RuleRecord, session: &Session) -> Vec<Span> {
     let spec = &rule.spec;
     let action = match spec.enabled {
-        true => verdict(spec.action),
+        true => action(spec.action),
         false => Span::dim(format!("{} (disabled)", spec.action)),
     };
     let note = Some(&spec.note).filter(|note| !note.is_empty());
@@ -102,6 +103,7 @@ fn row(rule: &RuleRecord, session: &Session) -> Vec<Span> {
         Span::plain(&spec.scope),
         Span::optional(spec.uid.map(user_text)),
         Span::plain(spec.priority),
+        Span::optional(end_text(rule, &session.out.times)),
         Span::plain(rule.hits),
         Span::optional(rule.last_hit.map(|time| session.out.times.moment(time))),
         Span::optional(note),
@@ -121,12 +123,13 @@ fn show(id: RuleId, session: &Session) -> anyhow::Result<Exit> {
         |value: Option<String>, otherwise: &str| Span::plain(value.unwrap_or(otherwise.into()));
     let fields = [
         ("rule", Span::plain(rule.id)),
-        ("action", verdict(spec.action)),
+        ("action", action(spec.action)),
         ("enabled", Span::plain(if spec.enabled { "yes" } else { "no" })),
         ("program", Span::plain(program_text(&rule))),
         ("calls", Span::plain(&spec.scope)),
         ("user", or(spec.uid.map(user_text), "any")),
         ("priority", Span::plain(spec.priority)),
+        ("ends", or(end_text(&rule, &out.times), "never")),
         ("hits", Span::plain(rule.hits)),
         ("last hit", or(rule.last_hit.map(moment), "never")),
         ("made", Span::plain(moment(rule.created_at))),
@@ -160,7 +163,7 @@ fn tell(changed: &Changed, verb: &str, session: &Session) -> anyhow::Result<()> 
         return Ok(out.document(changed)?);
     }
     let mut line = vec![Span::plain(format!("rule {} {verb}d: ", changed.changed.id))];
-    line.extend(rule_text(&changed.changed));
+    line.extend(rule_text(&changed.changed, &out.times));
     if changed.revoked > 0 {
         line.push(Span::plain(format!("; revoked {}", tickets_text(changed.revoked))));
     }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::Args;
 use libsnet::control::{ErrorReply, Explanation, RuleRecord};
-use libsnet::policy::Program;
+use libsnet::policy::{Action, Program};
 use libsnet::types::{CallFlags, Object, Operation, Operations, Protocol, RuleId, Verdict};
 use nix::unistd::Uid;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::rule_text::rule_text;
 use super::{Session, user_text};
 use crate::client::{Client, ClientError, Explained};
 use crate::exit::{Exit, UsageError};
-use crate::output::{Span, verdict};
+use crate::output::{Span, action, verdict};
 use crate::{program, words};
 
 /// The call.
@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exi
     let object = arguments.object()?;
     let mut client = session.connect()?;
     let (program, explained) = ask(&mut client, program, uid, &object, session)?;
+    let asks = explained.watched && explained.explanation.asks;
     let outcome =
         if explained.watched { explained.explanation.decision.verdict } else { Verdict::Allow };
     if session.out.json {
@@ -70,7 +71,8 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exi
         // The rules only make the answer readable; it stands without them.
         let rules = client.rules().unwrap_or_default();
         let call = format!(": {program} as {}, {}", user_text(uid), call_text(&object));
-        session.out.line(&[verdict(outcome), Span::plain(call)])?;
+        let said = if asks { action(Action::Ask) } else { verdict(outcome) };
+        session.out.line(&[said, Span::plain(call)])?;
         if !explained.watched {
             tell_unwatched(&explained.explanation, session)?;
         }
@@ -80,6 +82,7 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exi
         }
     }
     Ok(match outcome {
+        _ if asks => Exit::Asked,
         Verdict::Allow => Exit::Success,
         Verdict::Deny => Exit::Denied,
     })
@@ -231,18 +234,28 @@ fn tell_why(
         rules.into_iter().map(|rule| (rule.id, rule)).collect();
     for id in &explanation.considered {
         let decides = explanation.decision.rule == Some(*id);
-        let role = if decides { "decides" } else { "is about other calls" };
+        let role = match decides {
+            true if explanation.asks => "asks a person",
+            true => "decides",
+            false => "is about other calls",
+        };
         let mut line = vec![Span::plain(format!("  rule {id} {role}"))];
         if *id == RuleId::BUILT_IN {
             line.push(Span::plain(": built in, so that root's snet-tool reaches snetd"));
         } else if let Some(rule) = rules.get(id) {
             line.push(Span::plain(": "));
-            line.extend(rule_text(rule));
+            line.extend(rule_text(rule, &out.times));
         }
         out.line(&line)?;
     }
     if explanation.decision.rule.is_none() {
-        out.line(&[Span::plain("  no rule decides it: the fallback applies")])?;
+        let what = if explanation.asks { "a person is asked" } else { "the fallback applies" };
+        out.line(&[Span::plain(format!("  no rule decides it: {what}"))])?;
+    }
+    if explanation.asks {
+        let fallback = explanation.decision.verdict;
+        let text = format!("  when nobody answers: {fallback}; the answer says what is kept");
+        return Ok(out.line(&[Span::plain(text)])?);
     }
     let ticket = match &explanation.ticket {
         Some(scope) => format!("  ticket: {} {scope}", explanation.decision.verdict),

@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use clap::ValueEnum;
 use serde::Serialize;
 
-pub(crate) use span::{Span, Style, verdict};
+pub(crate) use span::{Span, Style, action, verdict};
 pub(crate) use table::Table;
 pub(crate) use text::printable;
 pub(crate) use time::{Times, duration, now};

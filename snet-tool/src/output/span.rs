@@ -2,6 +2,7 @@
 //! Pieces of text that are safe to print.
 
 use comfy_table::{Attribute, Cell, Color};
+use libsnet::policy::Action;
 use libsnet::types::Verdict;
 
 use super::printable;
@@ -79,6 +80,14 @@ impl Span {
             Style::Dim => cell.add_attribute(Attribute::Dim),
             Style::Bold => cell.add_attribute(Attribute::Bold),
         }
+    }
+}
+
+/// What a rule does, in its colour.
+pub(crate) fn action(action: Action) -> Span {
+    match action.verdict() {
+        Some(decided) => verdict(decided),
+        None => Span::new(action, Style::Bold),
     }
 }
 

@@ -191,7 +191,9 @@ pub(crate) fn added(id: u64, parameters: &Value) -> RuleRecord {
 /// A rule for a program by name, found in /usr/bin.
 pub(crate) fn rule(id: u64, action: Verdict, program: &str) -> RuleRecord {
     let spec = RuleSpec {
-        action,
+        action: action.into(),
+        expires_at: None,
+        until_restart: false,
         program: program.parse().unwrap(),
         uid: None,
         scope: Scope {

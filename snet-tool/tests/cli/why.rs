@@ -12,6 +12,7 @@ use crate::fake::{Act, Fake, Ran, reply, rule};
 fn explanation(verdict: Verdict, rule: Option<u64>) -> Explanation {
     let source = if rule.is_some() { Source::Rule } else { Source::NoRule };
     Explanation {
+        asks: false,
         decision: Decision { verdict, source, rule: rule.map(RuleId) },
         ticket: rule.map(|_| Scope { remote: Some("192.0.2.0/24".parse().unwrap()), ..Scope::ANY }),
         considered: rule.map_or(vec![], |id| vec![RuleId(9), RuleId(id)]),

@@ -103,6 +103,12 @@ impl Home {
         let lock = self.path().join(".local/share/snet/run/snetd.sock.lock");
         fs::read_to_string(lock).ok()?.trim().parse().ok().map(Pid::from_raw)
     }
+
+    /// Does a daemon answer?
+    pub(crate) fn is_served(&self) -> bool {
+        let socket = self.path().join(".local/share/snet/run/snetd.sock");
+        std::os::unix::net::UnixStream::connect(socket).is_ok()
+    }
 }
 
 impl Drop for Home {

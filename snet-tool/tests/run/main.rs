@@ -5,6 +5,7 @@
 // the functions that they share.)
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod asking;
 mod deciding;
 mod harness;
 mod large_programs;

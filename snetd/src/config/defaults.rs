@@ -8,8 +8,8 @@ use std::time::Duration;
 use libsnet::types::{Operation, Protocol, Verdict};
 
 use super::{
-    AbsolutePath, Config, Control, Count, Fallback, Journal, KernelUse, Level, Lifetime, Period,
-    Requests, Tickets,
+    AbsolutePath, Ask, Config, Control, Count, Fallback, Journal, KernelUse, Level, Lifetime,
+    Period, Requests, Tickets,
 };
 
 impl Default for Config {
@@ -50,6 +50,7 @@ impl Default for Config {
             ]),
             requests: Requests::default(),
             fallback: Fallback::default(),
+            ask: Ask::default(),
             tickets: Tickets::default(),
             journal: Journal::default(),
         }
@@ -90,6 +91,12 @@ impl Default for Fallback {
             send: None,
             recv: None,
         }
+    }
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self { unmatched: false, timeout: Period::fixed(Duration::from_secs(60)) }
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) requests: Requests,
     /// What applies when no verdict comes, and when no rule matches.
     pub(crate) fallback: Fallback,
+    /// How people are asked.
+    pub(crate) ask: Ask,
     /// What the kernel remembers.
     pub(crate) tickets: Tickets,
     /// The record of decisions.
@@ -87,6 +89,16 @@ pub(crate) struct Fallback {
     pub(crate) accept: Option<Verdict>,
     pub(crate) send: Option<Verdict>,
     pub(crate) recv: Option<Verdict>,
+}
+
+/// How people are asked.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ask {
+    /// Also about calls that no rule matches, instead of the fallback.
+    pub(crate) unmatched: bool,
+    /// How long a question stays open; then the fallback applies.
+    pub(crate) timeout: Period,
 }
 
 /// What the kernel remembers.
@@ -250,6 +262,8 @@ mod tests {
             "held",
             "held_per_process",
             "default",
+            "unmatched",
+            "timeout",
             "lifetime",
             "kept",
             "kept_per_process",

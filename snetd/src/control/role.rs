@@ -81,7 +81,9 @@ impl Access {
     pub(crate) async fn check(&self, peer: Peer, call: &Call) -> Result<(), ErrorReply> {
         let role = self.role(peer).await;
         let refuse = |reason: String| Err(ErrorReply::PermissionDenied { reason });
-        match (role, is_reading(call)) {
+        // Whose programs a reader may answer for is looked at where the question is known.
+        let answering = matches!(call, Call::AnswerQuestion(_)) && !peer.supervised;
+        match (role, is_reading(call) || role == Role::Reader && answering) {
             (Role::Administrator, false) if peer.supervised => {
                 refuse("a supervised program may not change what it is held by".to_owned())
             }
@@ -131,6 +133,7 @@ fn is_reading(call: &Call) -> bool {
             | Call::ShowRule { .. }
             | Call::Test { .. }
             | Call::ListTickets {}
+            | Call::ListQuestions {}
             | Call::Log { .. }
             | Call::Watch {}
             | Call::Supervise {}

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 use libsnet::client::Error;
 use libsnet::control::Decision;
-use libsnet::types::{Event, RequestId, Ticket, Verdict};
+use libsnet::types::{Event, Object, RequestId, Subject, Ticket, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::engine::{Engine, Step};
 use super::link::{Link, Orders};
+use super::questions::Questions;
 use super::source::{Sent, Source, is_supervised};
 use super::supervised::{Asks, Heard, Supervised};
 use super::{Counters, LinkState, Order, Plan, Report, Start};
@@ -23,11 +24,12 @@ const LATER: Duration = Duration::from_secs(4);
 
 /// The decider's thread.
 pub(super) struct Duty {
-    engine: Engine,
-    plan: Arc<Plan>,
+    pub(super) engine: Engine,
+    pub(super) plan: Arc<Plan>,
     off: bool,
-    link: Option<Link>,
-    supervised: Supervised,
+    pub(super) link: Option<Link>,
+    pub(super) supervised: Supervised,
+    pub(super) questions: Questions,
     /// What supervisors say.
     hears: mpsc::Receiver<Heard>,
     epoch: u64,
@@ -37,7 +39,7 @@ pub(super) struct Duty {
     inbox: mpsc::Receiver<Order>,
     orders: Orders,
     state: watch::Sender<LinkState>,
-    reports: mpsc::Sender<Report>,
+    pub(super) reports: mpsc::Sender<Report>,
     stale: mpsc::Sender<Box<Event>>,
     counters: Arc<Counters>,
 }
@@ -65,6 +67,7 @@ impl Duty {
             off: start.off,
             link: None,
             supervised,
+            questions: Questions::default(),
             hears,
             epoch: 0,
             patience: SOON,
@@ -96,6 +99,7 @@ impl Duty {
     }
 
     async fn step(&mut self) -> Next {
+        let questions_end = self.questions_end();
         if let Some(link) = &mut self.link {
             tokio::select! {
                 event = link.events.next_event() => {
@@ -104,6 +108,10 @@ impl Duty {
                 }
                 heard = self.hears.recv() => self.hear(heard),
                 order = self.inbox.recv() => self.obey(order).await,
+                () = tokio::time::sleep_until(questions_end.into()) => {
+                    self.close_expired();
+                    Next::GoOn
+                }
             }
         } else {
             tokio::select! {
@@ -113,6 +121,10 @@ impl Duty {
                 }
                 heard = self.hears.recv() => self.hear(heard),
                 order = self.inbox.recv() => self.obey(order).await,
+                () = tokio::time::sleep_until(questions_end.into()) => {
+                    self.close_expired();
+                    Next::GoOn
+                }
             }
         }
     }
@@ -139,6 +151,7 @@ impl Duty {
     /// Gives the registration up; it is made again soon.
     fn lose(&mut self, why: String, absent: bool) {
         self.link = None;
+        self.questions.kernel_is_gone(Instant::now());
         self.patience = SOON;
         self.retry_at = Instant::now() + SOON;
         self.state.send_replace(LinkState::Lost { absent, why });
@@ -186,9 +199,12 @@ impl Duty {
         }
     }
 
-    fn decide(&mut self, event: Box<Event>, looked_at: Option<u64>) {
+    pub(super) fn decide(&mut self, event: Box<Event>, looked_at: Option<u64>) {
         match self.engine.decide(&event, looked_at, Instant::now()) {
-            Step::Answer(decision, ticket) => self.answer(*event, decision, ticket),
+            Step::Answer(decision, ticket) => {
+                self.answer(*event, decision, ticket);
+            }
+            Step::Ask(rule) => self.ask(event, rule),
             Step::LookAgain => {
                 let request = event.request;
                 if self.stale.try_send(event).is_err() {
@@ -200,21 +216,35 @@ impl Duty {
         }
     }
 
-    fn answer(&mut self, event: Event, decision: Decision, ticket: Option<Ticket>) {
+    /// Lets a call go. Was it held still?
+    pub(super) fn answer(
+        &mut self,
+        event: Event,
+        decision: Decision,
+        ticket: Option<Ticket>,
+    ) -> bool {
         let kept = match self.send(event.request, decision.verdict, ticket) {
             Ok(Sent::Decided { kept, trouble }) => {
                 trouble.into_iter().for_each(|trouble| self.trouble(trouble));
                 kept
             }
-            Ok(Sent::TooLate) => return,
-            Err(error) => return self.refused(&error),
+            Ok(Sent::TooLate) => return false,
+            Err(error) => {
+                self.refused(&error);
+                return false;
+            }
         };
         let subject = Arc::new(event.subject);
         if let Some(ticket) = kept {
             self.engine.remember(&ticket, &subject, Instant::now());
         }
         self.counters.count_decided();
-        let report = Report::Decided { time: now(), decision, subject, object: event.object };
+        self.report(decision, subject, event.object);
+        true
+    }
+
+    pub(super) fn report(&self, decision: Decision, subject: Arc<Subject>, object: Object) {
+        let report = Report::Decided { time: now(), decision, subject, object };
         if self.reports.try_send(report).is_err() {
             self.counters.count_dropped(1);
         }
@@ -236,7 +266,7 @@ impl Duty {
         }
     }
 
-    fn refused(&mut self, error: &Error) {
+    pub(super) fn refused(&mut self, error: &Error) {
         match error {
             Error::NotPermitted(_) => self.lose(error.to_string(), false),
             _ => self.trouble(format!("a verdict was refused: {error}")),
@@ -246,7 +276,9 @@ impl Duty {
     async fn obey(&mut self, order: Option<Order>) -> Next {
         match order {
             Some(Order::Adopt { policy, generation, old }) => {
-                let _ = old.send(self.engine.adopt(policy, generation));
+                let before = self.engine.adopt(policy, generation);
+                self.sort_questions();
+                let _ = old.send(before);
             }
             Some(Order::Subjects { tickets, reply }) => {
                 let subjects = tickets.into_iter().map(|id| self.engine.subject_of(id)).collect();
@@ -269,6 +301,15 @@ impl Duty {
             }
             Some(Order::SupervisedStatus { reply }) => {
                 let _ = reply.send(self.supervised.status());
+            }
+            Some(Order::Questions { reply }) => {
+                let _ = reply.send(self.questions.list(Instant::now()));
+            }
+            Some(Order::Matter { id, reply }) => {
+                let _ = reply.send(self.matter(id));
+            }
+            Some(Order::Answer { answer, reply }) => {
+                let _ = reply.send(self.answer_question(&answer));
             }
             Some(Order::Lost { epoch, why }) => {
                 if self.link.as_ref().is_some_and(|link| link.epoch == epoch) {
@@ -316,13 +357,13 @@ impl Duty {
         }
     }
 
-    fn trouble(&self, text: String) {
+    pub(super) fn trouble(&self, text: String) {
         let _ = self.reports.try_send(Report::Trouble(text));
     }
 }
 
 /// Milliseconds since 1970.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -7,9 +7,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use libsnet::control::Decision;
-use libsnet::policy::{Freshness, Outcome, Policy};
-use libsnet::types::{Event, RequestId, Subject, Ticket, TicketId};
+use libsnet::control::{Decision, Source};
+use libsnet::policy::{Freshness, Outcome, Policy, Reach};
+use libsnet::types::{
+    Event, Operation, RequestId, RuleId, Scope, Subject, Ticket, TicketId, Verdict,
+};
 
 use super::memory::{Issued, JustIssued, Seen};
 
@@ -19,6 +21,8 @@ use super::memory::{Issued, JustIssued, Seen};
 pub(super) enum Step {
     /// It is decided.
     Answer(Decision, Option<Ticket>),
+    /// A person has to be asked, by this rule if it is one.
+    Ask(Option<RuleId>),
     /// The file of the program may have been replaced: somebody has to look at it.
     LookAgain,
 }
@@ -95,17 +99,57 @@ impl Engine {
         };
         match self.policy.decide(&event.subject, &event.object, freshness) {
             Outcome::Stale => Step::LookAgain,
+            Outcome::Ask { rule } => Step::Ask(rule),
             Outcome::Decided { decision, ticket } => {
-                let wanted = ticket
-                    .filter(|scope| !self.just.has(&event.subject, scope, decision.rule, now));
-                let ticket = wanted.map(|scope| Ticket {
-                    lifetime: self.lifetime,
-                    rule: decision.rule,
-                    ..Ticket::new(self.take_ticket_id(), scope, decision.verdict)
+                let ticket = self.ticket(&event.subject, ticket, &decision, now);
+                let left = decision.rule.and_then(|rule| self.policy.expires_at(rule)).map(left);
+                let ticket = ticket.map(|ticket| Ticket {
+                    lifetime: self.lifetime.into_iter().chain(left).min(),
+                    ..ticket
                 });
-                Step::Answer(decision, ticket)
+                // The kernel counts in milliseconds, and takes 0 for ever.
+                let lives = |ticket: &Ticket| {
+                    ticket.lifetime.is_none_or(|lifetime| lifetime.as_millis() > 0)
+                };
+                Step::Answer(decision, ticket.filter(lives))
             }
         }
+    }
+
+    /// A person's answer about a call: the decision, and the ticket that goes with it until the
+    /// process ends, if one is wanted.
+    pub(super) fn answer(
+        &mut self,
+        event: &Event,
+        verdict: Verdict,
+        reach: Reach,
+        with_ticket: bool,
+        now: Instant,
+    ) -> (Decision, Option<Ticket>) {
+        let answered = self.policy.answer(&event.subject, &event.object, verdict, reach);
+        let rule = answered.as_ref().and_then(|answered| answered.rule);
+        let decision = Decision { verdict, source: Source::Answer, rule };
+        let scope = answered.and_then(|answered| answered.ticket).filter(|_| with_ticket);
+        let ticket = self.ticket(&event.subject, scope, &decision, now);
+        (decision, ticket)
+    }
+
+    /// What applies to an operation when nobody decides.
+    pub(super) fn fallback(&self, operation: Operation) -> Verdict {
+        self.policy.fallback(operation)
+    }
+
+    /// A ticket for ever, unless such a one was issued just now.
+    fn ticket(
+        &mut self,
+        subject: &Subject,
+        scope: Option<Scope>,
+        decision: &Decision,
+        now: Instant,
+    ) -> Option<Ticket> {
+        let scope = scope.filter(|scope| !self.just.has(subject, scope, decision.rule, now))?;
+        let ticket = Ticket::new(self.take_ticket_id(), scope, decision.verdict);
+        Some(Ticket { rule: decision.rule, ..ticket })
     }
 
     /// Remembers to whom a ticket was issued that the kernel keeps now.
@@ -124,6 +168,13 @@ impl Engine {
         self.next_ticket = after(id);
         id
     }
+}
+
+/// The time from now until then, in milliseconds since 1970; none when that is over.
+fn left(until: i64) -> Duration {
+    let until = Duration::from_millis(u64::try_from(until).unwrap_or(0));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    until.saturating_sub(now)
 }
 
 /// The number that follows, of those that a decider may choose.
@@ -198,7 +249,7 @@ pub(crate) mod tests {
     fn verdict(step: Step) -> Verdict {
         match step {
             Step::Answer(decision, _) => decision.verdict,
-            Step::LookAgain => panic!("stale"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -225,7 +276,7 @@ pub(crate) mod tests {
         let (event, now) = (event(1, "/bin/x", 5), Instant::now());
         let ticket = |step| match step {
             Step::Answer(_, ticket) => ticket,
-            Step::LookAgain => panic!("stale"),
+            other => panic!("{other:?}"),
         };
         let first = ticket(engine.decide(&event, None, now)).unwrap();
         // The kernel had no room for it.

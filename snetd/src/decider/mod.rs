@@ -6,14 +6,17 @@
 //! and what is waited for might be waiting for that call. What happened is told through
 //! bounded queues that drop when they are full.
 //!
-//! `engine` decides from what `memory` holds, `duty` answers events and takes orders. Events come
+//! `engine` decides from what `memory` holds, `duty` answers events and takes orders. What a
+//! person has to decide waits in `questions`, which `asking` puts and answers. Events come
 //! from two sources (`source`): `link` connects to the module, `supervised` to supervisors.
 //! `reports` is what the rest of the daemon learns.
 
+mod asking;
 mod duty;
 mod engine;
 mod link;
 mod memory;
+mod questions;
 mod reports;
 mod source;
 mod supervised;
@@ -24,13 +27,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use libsnet::control::SupervisedStatus;
+use libsnet::control::{Answer, QuestionId, QuestionRecord, SupervisedStatus};
 use libsnet::policy::Policy;
-use libsnet::types::{Event, KeptTicket, Settings, Subject, TicketId, Verdict, WatchSet};
+use libsnet::types::{Event, KeptTicket, RuleId, Settings, Subject, TicketId, Verdict, WatchSet};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::supervisors::Supervisors;
 
+pub(crate) use asking::Answered;
 pub(crate) use reports::{Counters, LinkState, Report};
 
 /// What the kernel is to be told, and what goes with it.
@@ -42,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) watch: WatchSet,
     /// How long tickets count; `None` until their process exits.
     pub(crate) lifetime: Option<Duration>,
+    /// How long a person may take to answer.
+    pub(crate) ask_for: Duration,
 }
 
 impl Plan {
@@ -74,6 +80,12 @@ enum Order {
     RevokeSupervised { tickets: Vec<TicketId>, reply: oneshot::Sender<u64> },
     /// What goes on under supervisors.
     SupervisedStatus { reply: oneshot::Sender<SupervisedStatus> },
+    /// What is asked now.
+    Questions { reply: oneshot::Sender<Vec<QuestionRecord>> },
+    /// What is a question about, and which rule asks?
+    Matter { id: QuestionId, reply: oneshot::Sender<Option<(Event, Option<RuleId>)>> },
+    /// Somebody answered.
+    Answer { answer: Answer, reply: oneshot::Sender<Option<Answered>> },
     /// The registration with this number is over.
     Lost { epoch: u64, why: String },
     /// Unregister and end.
@@ -186,6 +198,27 @@ impl Decider {
     pub(crate) async fn supervised_status(&self) -> Result<SupervisedStatus> {
         let (reply, answer) = oneshot::channel();
         self.order(Order::SupervisedStatus { reply }).await?;
+        answer.await.map_err(|_| ended())
+    }
+
+    /// What people are asked now.
+    pub(crate) async fn questions(&self) -> Result<Vec<QuestionRecord>> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Questions { reply }).await?;
+        answer.await.map_err(|_| ended())
+    }
+
+    /// The first call of a question, and the rule that asks; nothing when it isn't open.
+    pub(crate) async fn matter(&self, id: QuestionId) -> Result<Option<(Event, Option<RuleId>)>> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Matter { id, reply }).await?;
+        answer.await.map_err(|_| ended())
+    }
+
+    /// Answers a question; nothing when it isn't open. Makes no rule.
+    pub(crate) async fn answer(&self, given: Answer) -> Result<Option<Answered>> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Answer { answer: given, reply }).await?;
         answer.await.map_err(|_| ended())
     }
 

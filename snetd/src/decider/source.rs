@@ -4,6 +4,8 @@
 //! There are two: the kernel module behind `link`, and the supervisors behind `supervised`. What
 //! is decided, which ticket goes with it and what is reported is the same for both.
 
+use std::time::Duration;
+
 use libsnet::client::{Delivery, Error};
 use libsnet::types::{RequestId, Ticket, Verdict};
 
@@ -32,7 +34,14 @@ pub(super) trait Source {
         verdict: Verdict,
         ticket: Option<Ticket>,
     ) -> Result<Sent, Error>;
+
+    /// Holds a call for this long from now on, as far as its source may.
+    fn defer(&mut self, request: RequestId, held: Duration) -> Result<(), Error>;
 }
+
+/// How long the kernel holds a call at most, and at least.
+const LONGEST: Duration = Duration::from_secs(600);
+const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Source for Link {
     fn answer(
@@ -60,6 +69,10 @@ impl Source for Link {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn defer(&mut self, request: RequestId, held: Duration) -> Result<(), Error> {
+        self.verdicts.defer(request, held.clamp(SHORTEST, LONGEST)).map(drop)
     }
 }
 

@@ -286,6 +286,15 @@ impl Source for Supervised {
             }
         })
     }
+
+    fn defer(&mut self, request: RequestId, held: Duration) -> Result<(), Error> {
+        if let Some(waiting) = self.waiting.get(&request) {
+            let deadline = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+            let (to, request) = (waiting.supervisor, waiting.theirs);
+            self.say(to, &Said::Defer { request, deadline });
+        }
+        Ok(())
+    }
 }
 
 async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
@@ -327,7 +336,12 @@ mod tests {
             fallbacks: [(Operation::Connect, Verdict::Deny)].into(),
             ..Default::default()
         };
-        Arc::new(Plan { settings, watch: Default::default(), lifetime: None })
+        Arc::new(Plan {
+            settings,
+            watch: Default::default(),
+            lifetime: None,
+            ask_for: Duration::ZERO,
+        })
     }
 
     fn ask(request: u64) -> Told {

@@ -141,6 +141,8 @@ fn source_word(source: Source) -> &'static str {
     match source {
         Source::Rule => "rule",
         Source::NoRule => "no-rule",
+        Source::Answer => "answer",
+        Source::NoAnswer => "no-answer",
         Source::Kernel => "kernel",
     }
 }

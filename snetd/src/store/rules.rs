@@ -40,6 +40,24 @@ impl Store {
             .with_context(|| format!("can't read the rules of {}", self.file.display()))
     }
 
+    /// Deletes the rules that are over at `now`, in milliseconds since 1970, and those that a
+    /// daemon before this one was given. Writes nothing where there are none.
+    pub(crate) async fn end_rules(&self, now: i64) -> Result<()> {
+        let over = "SELECT count(*) FROM rules WHERE expires_at <= ? OR until_restart";
+        let over: i64 = sqlx::query_scalar(over)
+            .bind(now)
+            .fetch_one(&self.readers)
+            .await
+            .with_context(|| format!("can't read the rules of {}", self.file.display()))?;
+        if over > 0 {
+            let mut writer = self.writer().await;
+            let mut transaction = writer.begin_change().await?;
+            transaction.end_rules(now, true).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
     /// One rule.
     pub(crate) async fn rule(&self, id: RuleId) -> Result<Option<RuleRecord>> {
         select(&self.readers, id)
@@ -83,6 +101,18 @@ impl RuleTransaction<'_> {
         }
     }
 
+    /// Deletes the rules that end: at `now` (milliseconds since 1970), and with `restart` those
+    /// that a daemon before this one was given. Gives how many there were.
+    pub(crate) async fn end_rules(&mut self, now: i64, restart: bool) -> Result<u64> {
+        let done = sqlx::query("DELETE FROM rules WHERE expires_at <= ? OR (until_restart AND ?)")
+            .bind(now)
+            .bind(restart)
+            .execute(&mut *self.0)
+            .await
+            .context("can't delete the rules that have ended")?;
+        Ok(done.rows_affected())
+    }
+
     /// All rules as they will be.
     pub(crate) async fn rules(&mut self) -> Result<Vec<RuleRecord>> {
         select_all(&mut *self.0).await
@@ -103,8 +133,9 @@ async fn insert(db: impl SqliteExecutor<'_>, spec: &RuleSpec, by: u32, at: i64) 
     let scope = &spec.scope;
     let done = sqlx::query(
         "INSERT INTO rules (action, program, uid, protocols, operations, number, remote,
-             remote_ports, local_ports, priority, enabled, note, created_by, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             remote_ports, local_ports, priority, enabled, expires_at, until_restart, note,
+             created_by, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(spec.action.to_string())
     .bind(spec.program.to_string())
@@ -117,6 +148,8 @@ async fn insert(db: impl SqliteExecutor<'_>, spec: &RuleSpec, by: u32, at: i64) 
     .bind(scope.local_ports.to_string())
     .bind(spec.priority)
     .bind(spec.enabled)
+    .bind(spec.expires_at)
+    .bind(spec.until_restart)
     .bind(&spec.note)
     .bind(by)
     .bind(at)
@@ -166,6 +199,8 @@ fn read_columns(columns: &Columns<'_>, id: RuleId) -> Result<RuleRecord> {
         scope,
         priority: columns.number("priority")?,
         enabled: columns.number::<i64>("enabled")? != 0,
+        expires_at: columns.number_or_null("expires_at")?,
+        until_restart: columns.number::<i64>("until_restart")? != 0,
         note: columns.string("note")?,
     };
     Ok(RuleRecord {

@@ -2,6 +2,7 @@
 //! Tests of the policy: corner cases one by one, and random policies against a naive
 //! decider ([`reference`]).
 
+mod answers;
 mod changes;
 mod corners;
 mod narrowing;
@@ -14,8 +15,8 @@ mod universe;
 use std::net::SocketAddr;
 
 use crate::policy::{
-    Candidate, Decision, Freshness, Host, Identity, Outcome, Policy, ProgramTable, Rule, RuleSpec,
-    Source,
+    Action, Candidate, Decision, Freshness, Host, Identity, Outcome, Policy, ProgramTable, Rule,
+    RuleSpec, Source, Unmatched,
 };
 use crate::types::{
     CallFlags, Exe, Fallbacks, KeptTicket, Object, Operation, ProcessKey, ProcessOwner, Protocol,
@@ -102,7 +103,7 @@ fn bind(port: u16) -> Object {
     }
 }
 
-fn spec(action: Verdict, program: &str, scope: Scope) -> RuleSpec {
+fn spec(action: Action, program: &str, scope: Scope) -> RuleSpec {
     RuleSpec {
         action,
         program: program.parse().unwrap(),
@@ -110,16 +111,22 @@ fn spec(action: Verdict, program: &str, scope: Scope) -> RuleSpec {
         scope,
         priority: 0,
         enabled: true,
+        expires_at: None,
+        until_restart: false,
         note: String::new(),
     }
 }
 
 fn allow(id: u64, program: &str, scope: Scope) -> Rule {
-    Rule { id: RuleId(id), spec: spec(Verdict::Allow, program, scope) }
+    Rule { id: RuleId(id), spec: spec(Action::Allow, program, scope) }
 }
 
 fn deny(id: u64, program: &str, scope: Scope) -> Rule {
-    Rule { id: RuleId(id), spec: spec(Verdict::Deny, program, scope) }
+    Rule { id: RuleId(id), spec: spec(Action::Deny, program, scope) }
+}
+
+fn ask(id: u64, program: &str, scope: Scope) -> Rule {
+    Rule { id: RuleId(id), spec: spec(Action::Ask, program, scope) }
 }
 
 fn at_priority(priority: i32, mut rule: Rule) -> Rule {
@@ -144,6 +151,7 @@ fn to(remote: &str) -> Scope {
 fn settle(policy: &Policy, subject: &Subject, object: &Object) -> (Decision, Option<Scope>) {
     match policy.decide(subject, object, Freshness::Fresh) {
         Outcome::Decided { decision, ticket } => (decision, ticket),
+        Outcome::Ask { .. } => panic!("a person is asked"),
         Outcome::Stale => panic!("stale with a fresh table"),
     }
 }

@@ -4,27 +4,41 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-use super::reference::World;
+use super::reference::{Says, World};
 use super::universe::{calls, fallbacks, hosts, rules, subjects, tables};
 use super::*;
 use crate::policy::winner;
 use crate::types::Operations;
 
 pub(super) fn worlds() -> impl Strategy<Value = World> {
-    (rules(), tables(), hosts(), fallbacks()).prop_map(|(rules, table, host, fallbacks)| World {
-        rules,
-        table,
-        host,
-        fallbacks,
-    })
+    let unmatched = prop_oneof![3 => Just(Unmatched::Fallback), 1 => Just(Unmatched::Ask)];
+    (rules(), tables(), hosts(), fallbacks(), unmatched).prop_map(
+        |(rules, table, host, fallbacks, unmatched)| World {
+            rules,
+            table,
+            host,
+            fallbacks,
+            unmatched,
+        },
+    )
+}
+
+/// What the policy says once its programs are resolved afresh, and the ticket's scope.
+fn said(policy: &Policy, subject: &Subject, object: &Object) -> (Says, Option<Scope>) {
+    match policy.decide(subject, object, Freshness::Fresh) {
+        Outcome::Decided { decision, ticket } => (Says::Decides(decision), ticket),
+        Outcome::Ask { rule } => (Says::Asks(rule), None),
+        Outcome::Stale => panic!("stale with a fresh table"),
+    }
 }
 
 /// The ticket that comes with the answer to each call, where one does, in order.
 pub(super) fn issued(policy: &Policy, subject: &Subject, calls: &[Object]) -> Vec<KeptTicket> {
-    let answers = calls.iter().map(|object| settle(policy, subject, object));
-    let tickets = (1..)
-        .zip(answers)
-        .filter_map(|(id, (decision, scope))| Some(kept(id, subject, &decision, scope?)));
+    let answers = calls.iter().map(|object| said(policy, subject, object));
+    let tickets = (1..).zip(answers).filter_map(|(id, answer)| match answer {
+        (Says::Decides(decision), Some(scope)) => Some(kept(id, subject, &decision, scope)),
+        _ => None,
+    });
     tickets.collect()
 }
 
@@ -39,19 +53,27 @@ struct Model<'p> {
 }
 
 impl Model<'_> {
-    fn call(&mut self, object: &Object, newest_first: bool, tickets_kept: usize) -> Verdict {
+    /// The verdict, or nothing when a person is asked.
+    fn call(
+        &mut self,
+        object: &Object,
+        newest_first: bool,
+        tickets_kept: usize,
+    ) -> Option<Verdict> {
         self.tickets.truncate(tickets_kept);
         if let Some(ticket) = winner(&self.tickets, object) {
             self.hits += 1;
-            return ticket.verdict;
+            return Some(ticket.verdict);
         }
-        let (decision, scope) = settle(self.policy, self.subject, object);
+        let (Says::Decides(decision), scope) = said(self.policy, self.subject, object) else {
+            return None;
+        };
         if let Some(scope) = scope {
             let ticket = kept(1, self.subject, &decision, scope).ticket;
             let place = if newest_first { 0 } else { self.tickets.len() };
             self.tickets.insert(place, ticket);
         }
-        decision.verdict
+        Some(decision.verdict)
     }
 }
 
@@ -66,7 +88,8 @@ proptest! {
         for object in &calls {
             for freshness in [Freshness::Unsure, Freshness::Fresh] {
                 let decided = match policy.decide(&subject, object, freshness) {
-                    Outcome::Decided { decision, .. } => Some(decision),
+                    Outcome::Decided { decision, .. } => Some(Says::Decides(decision)),
+                    Outcome::Ask { rule } => Some(Says::Asks(rule)),
                     Outcome::Stale => None,
                 };
                 let expected = world.decide(&subject, object, freshness);
@@ -85,7 +108,7 @@ proptest! {
         for object in &calls {
             let expected = world.decide(&subject, object, Freshness::Fresh).unwrap();
             let verdict = model.call(object, newest_first, tickets_kept);
-            prop_assert_eq!(verdict, expected.verdict, "{:?} {:?}", object, &model.tickets);
+            prop_assert_eq!(verdict, expected.verdict(), "{:?} {:?}", object, &model.tickets);
         }
     }
 
@@ -97,7 +120,8 @@ proptest! {
         for kept in issued(&policy, &subject, &calls) {
             for object in calls.iter().filter(|object| kept.ticket.scope.covers(object)) {
                 let expected = world.decide(&subject, object, Freshness::Fresh).unwrap();
-                prop_assert_eq!(kept.ticket.verdict, expected.verdict, "{:?} {:?}", kept, object);
+                let verdict = Some(kept.ticket.verdict);
+                prop_assert_eq!(verdict, expected.verdict(), "{:?} {:?}", kept, object);
             }
         }
     }
@@ -108,8 +132,9 @@ proptest! {
     ) {
         let policy = world.compile();
         for object in &calls {
-            let (decision, scope) = settle(&policy, &subject, object);
-            let Some(scope) = scope else { continue };
+            let (Says::Decides(decision), Some(scope)) = said(&policy, &subject, object) else {
+                continue;
+            };
             prop_assert!(scope.covers(object), "{} {:?}", scope, object);
             let rule = world.rules.iter().find(|rule| Some(rule.id) == decision.rule).unwrap();
             prop_assert!(rule.spec.effective_scope().contains(&scope), "{}", scope);
@@ -122,13 +147,17 @@ proptest! {
     ) {
         let policy = world.compile();
         for object in &calls {
-            let (decision, scope) = settle(&policy, &subject, object);
+            let (says, scope) = said(&policy, &subject, object);
             let expressible =
                 object.remote.is_some() || Operations::WITHOUT_REMOTE.has(object.operation);
-            match decision.source {
-                Source::Rule => prop_assert!(scope.is_some() || !expressible, "{:?}", object),
-                Source::NoRule => prop_assert_eq!(scope, None),
-                Source::Kernel => prop_assert!(false, "a policy decided for the kernel"),
+            match says {
+                Says::Decides(Decision { source: Source::Rule, .. }) => {
+                    prop_assert!(scope.is_some() || !expressible, "{:?}", object);
+                }
+                Says::Decides(Decision { source: Source::NoRule, .. }) | Says::Asks(_) => {
+                    prop_assert_eq!(scope, None);
+                }
+                Says::Decides(other) => prop_assert!(false, "a policy doesn't say {:?}", other),
             }
         }
     }
@@ -140,7 +169,12 @@ proptest! {
         let policy = world.compile();
         for object in &calls {
             let why = policy.explain(&subject, object);
-            prop_assert_eq!((why.decision.clone(), why.ticket), settle(&policy, &subject, object));
+            let (says, ticket) = said(&policy, &subject, object);
+            match says {
+                Says::Decides(ref decision) => prop_assert_eq!(&why.decision, decision),
+                Says::Asks(rule) => prop_assert_eq!(why.decision.rule, rule),
+            }
+            prop_assert_eq!((why.asks, &why.ticket), (says.verdict().is_none(), &ticket));
             if why.decision.source == Source::Rule {
                 prop_assert_eq!(why.considered.last().copied(), why.decision.rule);
             }
@@ -162,7 +196,7 @@ fn tickets_decide_many_calls_of_random_policies_and_many_are_narrowed() {
         let policy = world.compile();
         let mut model = Model { policy: &policy, subject: &subject, tickets: Vec::new(), hits: 0 };
         for object in &calls {
-            let _ = model.call(object, false, 40);
+            model.call(object, false, 40);
         }
         hits += model.hits;
         let whole = |ticket: &&Ticket| {

@@ -16,21 +16,39 @@ pub(super) struct World {
     pub(super) table: ProgramTable,
     pub(super) host: Host,
     pub(super) fallbacks: Fallbacks,
+    pub(super) unmatched: Unmatched,
+}
+
+/// What is said of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Says {
+    Decides(Decision),
+    Asks(Option<RuleId>),
+}
+
+impl Says {
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Decides(decision) => Some(decision.verdict),
+            Self::Asks(_) => None,
+        }
+    }
 }
 
 impl World {
     pub(super) fn compile(&self) -> Policy {
         let fallbacks = self.fallbacks.clone();
-        Policy::compile(self.rules.clone(), &self.table, self.host, fallbacks)
+        let policy = Policy::compile(self.rules.clone(), &self.table, self.host, fallbacks);
+        policy.with_unmatched(self.unmatched)
     }
 
-    /// The decision, or nothing when the table is too old to tell.
+    /// What is said, or nothing when the table is too old to tell.
     pub(super) fn decide(
         &self,
         subject: &Subject,
         object: &Object,
         freshness: Freshness,
-    ) -> Option<Decision> {
+    ) -> Option<Says> {
         let mut first: Option<(&Rule, bool)> = None;
         for rule in &self.rules {
             let spec = &rule.spec;
@@ -45,11 +63,16 @@ impl World {
             }
         }
         match first {
-            None => Some(by_fallback(match self.fallbacks.get(&object.operation) {
+            None if self.unmatched == Unmatched::Ask => Some(Says::Asks(None)),
+            None => Some(Says::Decides(by_fallback(match self.fallbacks.get(&object.operation) {
                 Some(Verdict::Deny) => Verdict::Deny,
                 _ => Verdict::Allow,
-            })),
-            Some((rule, true)) => Some(by_rule(rule.spec.action, rule.id.0)),
+            }))),
+            Some((rule, true)) => Some(match rule.spec.action {
+                Action::Ask => Says::Asks(Some(rule.id)),
+                Action::Allow => Says::Decides(by_rule(Verdict::Allow, rule.id.0)),
+                Action::Deny => Says::Decides(by_rule(Verdict::Deny, rule.id.0)),
+            }),
             Some((_, false)) => None,
         }
     }
@@ -133,7 +156,11 @@ fn keys(rule: &Rule) -> [i64; 11] {
         i64::from(spec.scope.number.is_some()),
         -i64::from(spec.scope.protocols.len()) - i64::from(tcp_alone),
         -i64::from(spec.scope.operations.len()),
-        i64::from(spec.action == Verdict::Deny),
+        match spec.action {
+            Action::Deny => 2,
+            Action::Allow => 1,
+            Action::Ask => 0,
+        },
         -i64::try_from(rule.id.0).unwrap(),
     ]
 }

@@ -62,20 +62,20 @@ fn rules_that_could_never_match_are_refused() {
         ),
     ];
     for (scope, error) in cases {
-        assert_eq!(spec(Verdict::Deny, "curl", scope).check(), Err(error));
+        assert_eq!(spec(Action::Deny, "curl", scope).check(), Err(error));
     }
     for scope in
         [Scope::ANY, Scope { remote, ..Scope::ANY }, Scope { remote, ..scope("tcp", "in") }]
     {
-        assert_eq!(spec(Verdict::Deny, "curl", scope).check(), Ok(()));
+        assert_eq!(spec(Action::Deny, "curl", scope).check(), Ok(()));
     }
 }
 
 #[test]
 fn a_program_path_is_plain() {
     for path in ["/", "/usr/../bin/curl", "/usr//bin/curl", "/usr/bin/curl/", "/./curl"] {
-        let checked = spec(Verdict::Deny, path, Scope::ANY).check();
+        let checked = spec(Action::Deny, path, Scope::ANY).check();
         assert_eq!(checked, Err(RuleError::NotPlainPath(path.into())));
     }
-    assert_eq!(spec(Verdict::Deny, CURL, Scope::ANY).check(), Ok(()));
+    assert_eq!(spec(Action::Deny, CURL, Scope::ANY).check(), Ok(()));
 }

@@ -81,7 +81,8 @@ pub(super) fn scopes() -> impl Strategy<Value = Scope> {
 }
 
 fn specs() -> impl Strategy<Value = RuleSpec> {
-    let action = select(&[Verdict::Allow, Verdict::Deny][..]);
+    let action =
+        select(&[Action::Allow, Action::Allow, Action::Deny, Action::Deny, Action::Ask][..]);
     let uid = option::weighted(0.2, select(&[0, 1000][..]));
     let enabled = prop::bool::weighted(0.9);
     (action, select(PROGRAMS), uid, scopes(), 0..3_i32, enabled).prop_map(
