@@ -24,6 +24,8 @@ IN, IN6, TCP, UDP = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM, socket.
 KINDS = [(tcp, IN, TCP), (nonblocking, IN, TCP), (tcp6, IN6, TCP), (send, IN, UDP), (bind, IN, TCP)]
 counts, over = collections.Counter(), threading.Event()
 
+pause = float(sys.argv[2])
+
 def restless(number):
     port = 0
     while not over.is_set():
@@ -35,7 +37,7 @@ def restless(number):
                 counts["ok"] += 1
             except OSError as error:
                 counts[errno.errorcode[error.errno]] += 1
-        time.sleep(0.02)
+        time.sleep(pause)
 
 threads = [threading.Thread(target=restless, args=(number,)) for number in range(int(sys.argv[1]))]
 for t in threads: t.start()
@@ -99,7 +101,9 @@ class Restless:
 
     def __init__(self, g, threads: int):
         self.g = g
-        self.process = subprocess.Popen(["python3", "-ISBuc", RESTLESS, str(threads)], stdin=subprocess.PIPE,
+        # On a slow kernel nothing else would be come to.
+        pause = 0.2 if g.slow_kernel else 0.02
+        self.process = subprocess.Popen(["python3", "-ISBuc", RESTLESS, str(threads), str(pause)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True, start_new_session=True)
         g.at_end(self._close)
         assert self.process.stdout.readline() == "ready\n"

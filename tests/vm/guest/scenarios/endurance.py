@@ -53,7 +53,7 @@ def answer_for(decider, seconds, tickets=True):
 def loads_and_unloads_under_traffic_100_times(g):
     """A program goes on calling while the module comes, a decider registers, gives verdicts and tickets, holds what
     it doesn't answer, and the module goes: a hundred times (8 times on a slow kernel) no call ends but as it may."""
-    traffic = Restless(g, 2 if g.slow_kernel else 6)
+    traffic = Restless(g, 6)
     slowest = 0.0
     for _ in range(8 if g.slow_kernel else 100):
         g.load_module()
@@ -147,8 +147,7 @@ def deciders_die_50_times_and_no_call_is_lost(g):
     """Under traffic one decider after the other registers, takes up what is held, gives verdicts and is killed in the
     middle of it: each call gets a verdict or the fallback, and the last decider decides as the first."""
     chance = random.Random(50)
-    # Without a decider nothing holds it back, and a slow kernel would come to nothing else.
-    traffic = Restless(g, 2 if g.slow_kernel else 8)
+    traffic = Restless(g, 8)
     for _ in range(15 if g.slow_kernel else 50):
         decider = g.spawn_python(ALLOWING, "60000")
         g.eventually(lambda: "ready" in decider.output(), what="the decider is registered")

@@ -107,7 +107,7 @@ def survives_messages_that_are_nearly_right(g):
     commands = [command for command in uapi.REQUESTS if command not in RARE] * 6 + [uapi.CMD_VERDICT] * 20
     commands += [uapi.CMD_TICKET_ADD] * 20 + [uapi.CMD_EVENT, uapi.CMD_AUDIT, 0, 18, 255]
     with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP), deadline=1000) as decider:
-        traffic = Restless(g, 2 if g.slow_kernel else 6)
+        traffic = Restless(g, 6)
         maker.likely = likely_values(decider.next())
         with Fuzzer(maker) as fuzzer:
             rare = 0
