@@ -8,6 +8,7 @@ mod commands;
 mod exit;
 mod output;
 mod program;
+mod rule_file;
 mod user_daemon;
 mod words;
 

@@ -59,13 +59,15 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     find_in(name, std::env::split_paths(&path))
 }
 
+/// Is there such a program in the directories that the daemon searches as shipped?
+pub(crate) fn is_usual(name: &str) -> bool {
+    find_in(name, USUAL.iter().map(PathBuf::from)).is_some()
+}
+
 /// The same for a program that is in none of the directories that the daemon searches as
 /// shipped.
 pub(crate) fn find_unusual(name: &str) -> Option<String> {
-    match find_in(name, USUAL.iter().map(PathBuf::from)) {
-        Some(_) => None,
-        None => find(name)?.to_str().map(str::to_owned),
-    }
+    if is_usual(name) { None } else { find(name)?.to_str().map(str::to_owned) }
 }
 
 fn find_in(name: &str, directories: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {

@@ -19,12 +19,15 @@ use crate::decider::{Counters, Decider, LinkState};
 use crate::journal::now;
 use crate::policy_control::{PolicyControl, failed};
 use crate::problems::Problems;
-use crate::store::{Change, LogQuery, Store};
+use crate::store::{Change, LogQuery, Replacement, Store};
 use crate::watchers::Watchers;
 use crate::{resolve, tickets, watched};
 
 /// Entries that one call of `Log` gives at most.
 const LOG_LIMIT: u32 = 10_000;
+
+/// Longest time for a change to be confirmed, in milliseconds.
+const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// What answers are made of.
 pub(crate) struct Answers {
@@ -54,6 +57,17 @@ impl Controller for Answers {
             Call::Log { limit, before, verdict } => {
                 self.log(LogQuery { limit: limit.min(LOG_LIMIT), before, verdict }).await
             }
+            Call::ReplaceRules { rules, keep_others, confirm_within } => {
+                let at = now();
+                let within = confirm_within.map(|within| i64::try_from(within).unwrap_or(i64::MAX));
+                let confirm_by = within.map(|within| at.saturating_add(within.clamp(1000, DAY)));
+                let what = if keep_others { "import" } else { "apply" };
+                let change = Replacement { rules, keep_others, what, by: uid, at, confirm_by };
+                self.policy.replace(change).await
+            }
+            Call::ConfirmRules {} => self.policy.confirm().await,
+            Call::RollBackRules { change } => self.policy.roll_back(change, uid).await,
+            Call::ListHistory {} => self.list_history().await,
             Call::ListQuestions {} => self.list_questions().await,
             Call::AnswerQuestion(answer) => self.answer_question(answer, uid).await,
             other => Err(ErrorReply::MethodNotFound { method: format!("{other:?}") }),
@@ -110,6 +124,12 @@ impl Answers {
             .collect();
         rules.sort_by(|(one, _), (other, _)| one.precedence(other));
         Ok(Reply::Rules { rules: rules.into_iter().map(|(_, record)| record).collect() })
+    }
+
+    async fn list_history(&self) -> Answer {
+        let history = self.policy.history().await;
+        let history = history.map_err(|error| failed(&error, "listing the changes failed"))?;
+        Ok(Reply::History { history })
     }
 
     async fn show_rule(&self, id: RuleId) -> Answer {

@@ -74,12 +74,15 @@ pub(crate) async fn look_at_stale(
     }
 }
 
-/// Ends the rules whose time is over. Looks at the clock each time: it may have been set.
+/// Ends the rules whose time is over, and changes that nobody confirmed. Looks at the clock each time: it may have been set.
 pub(crate) async fn end_rules(policy: Arc<PolicyControl>) {
     loop {
         tokio::time::sleep(CLOCK_EVERY).await;
         if let Err(error) = policy.end_rules(now()).await {
             tracing::warn!("ending rules whose time is over failed: {error:#}");
+        }
+        if let Err(error) = policy.undo_unconfirmed(now()).await {
+            tracing::warn!("undoing what nobody confirmed failed: {error:#}");
         }
     }
 }

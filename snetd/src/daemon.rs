@@ -81,6 +81,7 @@ impl Daemon {
         first_contact(&decider, &config).await?;
         let policy =
             PolicyControl::new(store.clone(), decider.clone(), Arc::clone(&problems), first);
+        policy.recall_unconfirmed().await?;
         Ok(Self {
             args,
             config,

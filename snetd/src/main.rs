@@ -17,6 +17,7 @@ mod privileges;
 mod problems;
 mod questions;
 mod resolve;
+mod rule_sets;
 mod service;
 mod start;
 mod store;

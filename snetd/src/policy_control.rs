@@ -7,6 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use anyhow::{Context, Result, anyhow};
 use libsnet::control::{ErrorReply, RuleRecord};
@@ -17,17 +18,20 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::compiled::{Compiled, Inputs};
 use crate::decider::Decider;
 use crate::problems::{Part, Problems};
-use crate::store::{Change, Store};
+use crate::rule_sets::NEVER;
+use crate::store::{Change, RuleTransaction, Store};
 use crate::{resolve, tickets, watched};
 
 /// Changes the policy, one change at a time.
 pub(crate) struct PolicyControl {
-    store: Store,
+    pub(crate) store: Store,
     decider: Decider,
     problems: Arc<Problems>,
+    /// When a change is undone that waits to be confirmed, in milliseconds since 1970.
+    pub(crate) confirm_by: AtomicI64,
     /// Held from the beginning of a change until its tickets are revoked, so that changes
     /// don't overlap. Taken before `current`.
-    changes: Mutex<()>,
+    pub(crate) changes: Mutex<()>,
     /// What is in force. Held while the next policy is made and put into force.
     current: Mutex<Compiled>,
 }
@@ -52,13 +56,15 @@ impl PolicyControl {
         first: Compiled,
     ) -> Self {
         let (changes, current) = (Mutex::new(()), Mutex::new(first));
-        Self { store, decider, problems, changes, current }
+        let confirm_by = AtomicI64::new(NEVER);
+        Self { store, decider, problems, confirm_by, changes, current }
     }
 
     /// Changes one rule. When this returns, the change is stored, in force, and no ticket
     /// contradicts it.
     pub(crate) async fn change(&self, change: Change) -> Result<Changed, ErrorReply> {
         let _one = self.changes.lock().await;
+        self.refuse_while_unconfirmed()?;
         let wanted = describe(&change);
         let mut writer = self.store.writer().await;
         let nothing = |error| failed(&error, &format!("{wanted} failed, nothing was changed"));
@@ -66,10 +72,8 @@ impl PolicyControl {
         let Some(mut rule) = transaction.apply(&change).await.map_err(nothing)? else {
             return Err(not_found(&change));
         };
-        let rules = transaction.rules().await.map_err(nothing)?;
-        let current = self.current.lock().await;
-        let inputs = current.inputs();
-        let (next, notes) = compile(rules, &current, inputs, &change).await.map_err(nothing)?;
+        let (current, next) = self.next(&mut transaction).await.map_err(nothing)?;
+        let notes = noted(&change, &rule, next.inputs()).await.map_err(nothing)?;
         rule.resolved = next.resolved(&rule.spec.program);
         transaction.commit().await.map_err(nothing)?;
         drop(writer);
@@ -99,10 +103,7 @@ impl PolicyControl {
         let mut writer = self.store.writer().await;
         let mut transaction = writer.begin_change().await?;
         let ended = transaction.end_rules(now, false).await?;
-        let rules = transaction.rules().await?;
-        let current = self.current.lock().await;
-        let (inputs, generation) = (current.inputs(), current.generation + 1);
-        let next = blocking(move || Compiled::new(rules, inputs, generation)).await?;
+        let (current, next) = self.next(&mut transaction).await?;
         transaction.commit().await?;
         drop(writer);
         let (revoked, _) = self.enforce(current, next).await?;
@@ -169,8 +170,21 @@ impl PolicyControl {
         self.changes.lock().await
     }
 
+    /// The policy of the rules that a transaction leaves, and the one in force, held until the
+    /// other takes its place.
+    pub(crate) async fn next(
+        &self,
+        transaction: &mut RuleTransaction<'_>,
+    ) -> Result<(MutexGuard<'_, Compiled>, Compiled)> {
+        let rules = transaction.rules().await?;
+        let current = self.current.lock().await;
+        let (inputs, generation) = (current.inputs(), current.generation + 1);
+        let next = blocking(move || Compiled::new(rules, inputs, generation)).await?;
+        Ok((current, next))
+    }
+
     /// Puts a policy into force and revokes the tickets that it would not issue.
-    async fn enforce(
+    pub(crate) async fn enforce(
         &self,
         mut current: MutexGuard<'_, Compiled>,
         next: Compiled,
@@ -203,25 +217,14 @@ impl PolicyControl {
     }
 }
 
-async fn compile(
-    rules: Vec<RuleRecord>,
-    current: &Compiled,
-    inputs: Arc<Inputs>,
-    change: &Change,
-) -> Result<(Compiled, Vec<String>)> {
-    let generation = current.generation + 1;
-    let noted = match change {
-        Change::Add { spec, .. } => Some(spec.clone()),
-        Change::Enable(id, true) => {
-            rules.iter().find(|rule| rule.id == *id).map(|rule| rule.spec.clone())
+async fn noted(change: &Change, rule: &RuleRecord, inputs: Arc<Inputs>) -> Result<Vec<String>> {
+    match change {
+        Change::Add { .. } | Change::Enable(_, true) => {
+            let spec = rule.spec.clone();
+            blocking(move || notes(&spec, &inputs)).await
         }
-        Change::Enable(_, false) | Change::Delete(_) => None,
-    };
-    blocking(move || {
-        let notes = noted.map(|spec| notes(&spec, &inputs)).unwrap_or_default();
-        (Compiled::new(rules, inputs, generation), notes)
-    })
-    .await
+        Change::Enable(_, false) | Change::Delete(_) => Ok(Vec::new()),
+    }
 }
 
 /// What who makes or enables this rule should know.

@@ -199,6 +199,16 @@ fn answered() -> Reply {
     Reply::Answered { released: 1, ticket: Some(scope()), rule, notes: vec!["a note".into()] }
 }
 
+fn replaced() -> Reply {
+    let (confirm_by, notes) = (Some(1), vec!["a note".into()]);
+    Reply::Replaced { change: 1, added: 1, removed: 1, kept: 1, revoked: 1, confirm_by, notes }
+}
+
+fn history() -> HistoryRecord {
+    let what = "apply".into();
+    HistoryRecord { id: 1, time: 1, made_by: 0, what, rules: 1, confirm_by: Some(1) }
+}
+
 fn status() -> StatusReply {
     let stats = Stats { decider: Some(1), ..Stats::default() };
     StatusReply {
@@ -249,6 +259,13 @@ fn conversations() -> Vec<(Call, Reply)> {
         (Call::AddRule { rule: spec() }, changed()),
         (Call::DeleteRule { id }, changed()),
         (Call::EnableRule { id, enabled: true }, changed()),
+        (
+            Call::ReplaceRules { rules: vec![spec()], keep_others: true, confirm_within: Some(1) },
+            replaced(),
+        ),
+        (Call::ConfirmRules {}, Reply::Confirmed { confirmed: 1 }),
+        (Call::RollBackRules { change: Some(1) }, replaced()),
+        (Call::ListHistory {}, Reply::History { history: vec![history()] }),
         (
             Call::Test { program, uid: 1, object: object() },
             Reply::Explained { explanation: Box::new(explanation), watched: true },
@@ -305,6 +322,10 @@ fn every_call_is_described() {
         | Call::ListTickets {}
         | Call::RevokeTickets { .. }
         | Call::Log { .. }
+        | Call::ReplaceRules { .. }
+        | Call::ConfirmRules {}
+        | Call::RollBackRules { .. }
+        | Call::ListHistory {}
         | Call::ListQuestions {}
         | Call::AnswerQuestion(_)
         | Call::Watch {}

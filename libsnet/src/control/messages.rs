@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::records::{
-    Explanation, JournalEntry, QuestionId, QuestionRecord, RuleRecord, StatusReply, TicketRecord,
+    Explanation, HistoryRecord, JournalEntry, QuestionId, QuestionRecord, RuleRecord, StatusReply,
+    TicketRecord,
 };
 use super::supervision::Terms;
 use crate::policy::{Program, Reach, RuleSpec};
@@ -47,6 +48,33 @@ pub enum Call {
         /// Enable or disable?
         enabled: bool,
     },
+    /// Puts these rules in the place of all, at once or not at all; a rule that says the same as
+    /// one that is there is that one. Answered by [`Reply::Replaced`].
+    #[serde(rename = "io.snet.Control.ReplaceRules")]
+    ReplaceRules {
+        /// The rules.
+        rules: Vec<RuleSpec>,
+        /// Those that aren't among them stay.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keep_others: bool,
+        /// Undo it unless it is confirmed within so many milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm_within: Option<u64>,
+    },
+    /// Lets the change stand that waits to be confirmed. Answered by [`Reply::Confirmed`].
+    #[serde(rename = "io.snet.Control.ConfirmRules")]
+    ConfirmRules {},
+    /// Puts the rules back as they were before a change of all of them. Answered by
+    /// [`Reply::Replaced`].
+    #[serde(rename = "io.snet.Control.RollBackRules")]
+    RollBackRules {
+        /// Which; the last one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<i64>,
+    },
+    /// Changes of all rules at once, newest first. Answered by [`Reply::History`].
+    #[serde(rename = "io.snet.Control.ListHistory")]
+    ListHistory {},
     /// What would the policy say? Answered by [`Reply::Explained`].
     #[serde(rename = "io.snet.Control.Test")]
     Test {
@@ -158,6 +186,35 @@ pub enum Reply {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
     },
+    /// To `ReplaceRules` and `RollBackRules`.
+    Replaced {
+        /// Number of the change.
+        change: i64,
+        /// Rules that are new.
+        added: u64,
+        /// Rules that are gone.
+        removed: u64,
+        /// Rules that stayed.
+        kept: u64,
+        /// How many tickets the change revoked.
+        revoked: u64,
+        /// When it is undone unless it is confirmed, in milliseconds since 1970 (UTC).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm_by: Option<i64>,
+        /// Something the caller should know.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
+    /// To `ConfirmRules`.
+    Confirmed {
+        /// Number of the change.
+        confirmed: i64,
+    },
+    /// To `ListHistory`.
+    History {
+        /// The changes.
+        history: Vec<HistoryRecord>,
+    },
     /// To `Test`.
     Explained {
         /// What the policy says.
@@ -220,11 +277,11 @@ pub enum Reply {
 #[serde(tag = "error", content = "parameters")]
 #[non_exhaustive]
 pub enum ErrorReply {
-    /// No rule, ticket or question has this number.
+    /// No rule, ticket, question or change of the rules has this number.
     #[error("no {kind} {id}")]
     #[serde(rename = "io.snet.Control.NotFound")]
     NotFound {
-        /// `rule`, `ticket` or `question`.
+        /// `rule`, `ticket`, `question` or `change`.
         kind: String,
         /// The number.
         id: u64,

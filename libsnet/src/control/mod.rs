@@ -13,8 +13,8 @@ mod user_paths;
 
 pub use messages::{Answer, Call, ErrorReply, Keep, Reply};
 pub use records::{
-    DaemonStatus, Decision, Explanation, JournalEntry, KernelStatus, QuestionId, QuestionRecord,
-    RuleRecord, Source, StatusReply, SupervisedStatus, TicketRecord,
+    DaemonStatus, Decision, Explanation, HistoryRecord, JournalEntry, KernelStatus, QuestionId,
+    QuestionRecord, RuleRecord, Source, StatusReply, SupervisedStatus, TicketRecord,
 };
 pub use supervision::{Ask, Said, Terms, Told};
 pub use user_paths::UserPaths;
@@ -23,7 +23,8 @@ pub use user_paths::UserPaths;
 pub const INTERFACE: &str = "io.snet.Control";
 /// Where the daemon listens unless its configuration says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/snet/snetd.sock";
-/// Longest call in bytes, without the NUL; a longer one closes the connection.
+/// Longest call in bytes, without the NUL; a longer one closes the connection. Who may change
+/// the rules may send as much as [`MAX_REPLY`]: all of them at once.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 /// Longest reply in bytes, without the NUL. `ListRules`, `ListTickets` and `Log` called with
 /// `more` answer in several replies, none of which is longer than [`MAX_MESSAGE`]; called

@@ -33,6 +33,24 @@ pub struct RuleRecord {
     pub resolved: Option<String>,
 }
 
+/// A change of all rules at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRecord {
+    /// Its number.
+    pub id: i64,
+    /// When, in milliseconds since 1970 (UTC).
+    pub time: i64,
+    /// User id of who made it.
+    pub made_by: u32,
+    /// `apply`, `import` or `rollback`.
+    pub what: String,
+    /// How many rules there were before it.
+    pub rules: u64,
+    /// When it is undone unless it is confirmed, in milliseconds since 1970 (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_by: Option<i64>,
+}
+
 /// A ticket in the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketRecord {

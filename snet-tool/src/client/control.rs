@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The calls of `io.snet.Control`, each with the answer that belongs to it.
 
+use std::time::Duration;
+
 use libsnet::control::{
-    Answer, Call, JournalEntry, QuestionRecord, RuleRecord, StatusReply, TicketRecord,
+    Answer, Call, HistoryRecord, JournalEntry, QuestionRecord, RuleRecord, StatusReply,
+    TicketRecord,
 };
 use libsnet::policy::{Program, RuleSpec};
 use libsnet::types::{Object, RuleId, TicketId, Verdict};
 
 use super::frames::Until;
-use super::replies::{Journal, Questions, Rule, Rules, Tickets};
-use super::{Answered, Changed, Client, ClientError, Decided, Explained, Revoked};
+use super::replies::{History, Journal, Questions, Rule, Rules, Tickets};
+use super::{
+    Answered, Changed, Client, ClientError, Confirmed, Decided, Explained, Replaced, Revoked,
+};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -37,6 +42,31 @@ impl Client {
 
     pub(crate) fn enable_rule(&mut self, id: RuleId, enabled: bool) -> Result<Changed> {
         self.call(&Call::EnableRule { id, enabled })
+    }
+
+    pub(crate) fn replace_rules(
+        &mut self,
+        rules: Vec<RuleSpec>,
+        keep_others: bool,
+        confirm_within: Option<Duration>,
+    ) -> Result<Replaced> {
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let confirm_within = confirm_within.map(milliseconds);
+        self.call(&Call::ReplaceRules { rules, keep_others, confirm_within })
+    }
+
+    /// Before the last change when none is named.
+    pub(crate) fn roll_back(&mut self, change: Option<i64>) -> Result<Replaced> {
+        self.call(&Call::RollBackRules { change })
+    }
+
+    pub(crate) fn confirm_rules(&mut self) -> Result<Confirmed> {
+        self.call(&Call::ConfirmRules {})
+    }
+
+    /// Newest first.
+    pub(crate) fn history(&mut self) -> Result<Vec<HistoryRecord>> {
+        self.call::<History>(&Call::ListHistory {}).map(|reply| reply.history)
     }
 
     pub(crate) fn test(&mut self, program: Program, uid: u32, object: Object) -> Result<Explained> {

@@ -13,13 +13,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use libsnet::control::{Call, ErrorReply, MAX_MESSAGE};
+use libsnet::control::{Call, ErrorReply, MAX_REPLY};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use control::Decisions;
 use frames::{Frames, Next, Until};
-pub(crate) use replies::{Answered, Changed, Decided, Explained, Revoked};
+pub(crate) use replies::{Answered, Changed, Confirmed, Decided, Explained, Replaced, Revoked};
 
 /// Why there is no answer, or none that was hoped for.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub(crate) enum ClientError {
     OwnDaemon(anyhow::Error),
     #[error("nobody reads the output any more")]
     OutputClosed,
-    #[error("the call is longer than the {MAX_MESSAGE} bytes that snetd reads: {0} bytes")]
+    #[error("the call is longer than the {MAX_REPLY} bytes that snetd reads: {0} bytes")]
     CallTooLong(usize),
     #[error("snetd's answer is longer than any answer may be")]
     ReplyTooLong,
@@ -147,7 +147,7 @@ impl Client {
         let method = message.get("method").and_then(serde_json::Value::as_str);
         self.method = method.unwrap_or_default().to_owned();
         let mut bytes = message.to_string().into_bytes();
-        if bytes.len() > MAX_MESSAGE {
+        if bytes.len() > MAX_REPLY {
             return Err(ClientError::CallTooLong(bytes.len()));
         }
         bytes.push(0);

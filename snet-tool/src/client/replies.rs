@@ -5,7 +5,9 @@
 //! field is wrong turns into another answer (`Changed` into `Revoked`) or into an error that
 //! names no field. Here the call is known, so only its own shape is tried.
 
-use libsnet::control::{Explanation, JournalEntry, QuestionRecord, RuleRecord, TicketRecord};
+use libsnet::control::{
+    Explanation, HistoryRecord, JournalEntry, QuestionRecord, RuleRecord, TicketRecord,
+};
 use libsnet::types::Scope;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,40 @@ pub(crate) struct Changed {
     /// What the caller should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
+}
+
+/// The answer to `ReplaceRules` and `RollBackRules`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Replaced {
+    /// Number of the change.
+    pub(crate) change: i64,
+    /// Rules that are new.
+    pub(crate) added: u64,
+    /// Rules that are gone.
+    pub(crate) removed: u64,
+    /// Rules that stayed.
+    pub(crate) kept: u64,
+    /// How many tickets went with the change.
+    pub(crate) revoked: u64,
+    /// When it is undone unless it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) confirm_by: Option<i64>,
+    /// What the caller should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+}
+
+/// The answer to `ConfirmRules`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Confirmed {
+    /// Number of the change.
+    pub(crate) confirmed: i64,
+}
+
+/// The answer to `ListHistory`.
+#[derive(Deserialize)]
+pub(super) struct History {
+    pub(super) history: Vec<HistoryRecord>,
 }
 
 /// The answer to `Test`.

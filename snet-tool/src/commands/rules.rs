@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `rules`: lists, shows, deletes, enables and disables rules.
+//! `rules`: lists, shows, deletes, enables and disables rules; all of them at once in
+//! `rule_sets`.
+
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -7,7 +10,7 @@ use libsnet::control::RuleRecord;
 use libsnet::types::RuleId;
 
 use super::rule_text::{end_text, program_text, rule_text};
-use super::{Session, each, tickets_text, user_text};
+use super::{Session, each, rule_sets, tickets_text, user_text};
 use crate::client::{Changed, Client, ClientError};
 use crate::exit::Exit;
 use crate::output::{Span, Style, Table, action};
@@ -46,6 +49,41 @@ enum Command {
     /// Keep rules, but without effect
     #[command(after_help = "Example:\n  snet-tool rules disable 3")]
     Disable(Ids),
+    /// Write all rules as a file
+    #[command(
+        after_help = "Examples:\n  snet-tool rules export rules.toml\n  snet-tool rules export"
+    )]
+    Export {
+        /// Where to; standard output when absent
+        file: Option<PathBuf>,
+    },
+    /// Look for errors in a file of rules, and for rules that never decide; asks no snetd
+    #[command(after_help = "Example:\n  snet-tool rules check rules.toml")]
+    Check(rule_sets::File),
+    /// What would applying a file change? Exit code 1 if anything
+    #[command(after_help = "Example:\n  snet-tool rules diff rules.toml")]
+    Diff(rule_sets::File),
+    /// Put the rules of a file in the place of all, at once or not at all
+    #[command(after_help = "\
+Examples:
+  snet-tool rules apply rules.toml
+  snet-tool rules apply rules.toml --confirm 60s")]
+    Apply(rule_sets::Apply),
+    /// Add the rules of a file to those that are there, at once or not at all
+    #[command(after_help = "Example:\n  snet-tool rules import rules.toml")]
+    Import(rule_sets::File),
+    /// Let a change stand that was applied with --confirm
+    #[command(after_help = "Example:\n  snet-tool rules confirm")]
+    Confirm,
+    /// Changes of all rules at once
+    #[command(after_help = "Example:\n  snet-tool rules history")]
+    History,
+    /// Put the rules back as they were before a change of all of them
+    #[command(after_help = "Examples:\n  snet-tool rules rollback\n  snet-tool rules rollback 3")]
+    Rollback {
+        /// Its number (see history); the last one when absent
+        change: Option<i64>,
+    },
 }
 
 #[derive(Args)]
@@ -67,6 +105,14 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exi
         Command::Disable(ids) => {
             change(&ids, "disable", |client, id| client.enable_rule(id, false), session)
         }
+        Command::Export { file } => rule_sets::export(file.as_deref(), session),
+        Command::Check(file) => rule_sets::check(&file, session),
+        Command::Diff(file) => rule_sets::diff(&file, session),
+        Command::Apply(arguments) => rule_sets::apply(&arguments, session),
+        Command::Import(file) => rule_sets::import(&file, session),
+        Command::Confirm => rule_sets::confirm(session),
+        Command::History => rule_sets::history(session),
+        Command::Rollback { change } => rule_sets::rollback(change, session),
     }
 }
 

@@ -11,5 +11,6 @@ mod harness;
 mod large_programs;
 mod programs;
 mod rights;
+mod rule_sets;
 mod semantics;
 mod sound;

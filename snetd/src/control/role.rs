@@ -6,7 +6,7 @@
 
 use std::ffi::CString;
 
-use libsnet::control::{Call, ErrorReply};
+use libsnet::control::{Call, ErrorReply, MAX_MESSAGE, MAX_REPLY};
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 
 use crate::supervisors::Supervisors;
@@ -96,9 +96,13 @@ impl Access {
         }
     }
 
+    /// How long a call of this peer may be: who changes rules may change all of them at once.
+    pub(super) fn longest_call(peer: Peer) -> usize {
+        if is_administrator(peer) { MAX_REPLY } else { MAX_MESSAGE }
+    }
+
     async fn role(&self, peer: Peer) -> Role {
-        // The daemon of one user is that user's.
-        if peer.uid == 0 || peer.uid == geteuid().as_raw() {
+        if is_administrator(peer) {
             return Role::Administrator;
         }
         let Some(group) = self.group else {
@@ -113,6 +117,11 @@ impl Access {
             Ok(false) | Err(_) => Role::Stranger,
         }
     }
+}
+
+/// The daemon of one user is that user's.
+fn is_administrator(peer: Peer) -> bool {
+    peer.uid == 0 || peer.uid == geteuid().as_raw()
 }
 
 fn is_member(uid: u32, group: Gid) -> bool {
@@ -131,6 +140,7 @@ fn is_reading(call: &Call) -> bool {
         Call::Status {}
             | Call::ListRules {}
             | Call::ShowRule { .. }
+            | Call::ListHistory {}
             | Call::Test { .. }
             | Call::ListTickets {}
             | Call::ListQuestions {}

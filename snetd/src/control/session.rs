@@ -46,7 +46,8 @@ impl<C: Controller> Session<C> {
     }
 
     async fn serve(mut self) -> io::Result<()> {
-        while let Some(message) = read_message(&mut self.reader).await? {
+        let longest = Access::longest_call(self.peer);
+        while let Some(message) = read_message(&mut self.reader, longest).await? {
             let Some(request) = Request::parse(&message) else {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "no Varlink call"));
             };
@@ -216,7 +217,8 @@ mod tests {
             self.0.write_all(b"\0").await.unwrap();
         }
         async fn receive(&mut self) -> Value {
-            serde_json::from_slice(&read_message(&mut self.0).await.unwrap().unwrap()).unwrap()
+            serde_json::from_slice(&read_message(&mut self.0, MAX_REPLY).await.unwrap().unwrap())
+                .unwrap()
         }
         async fn ask(&mut self, request: Value) -> Value {
             self.send(&request.to_string()).await;
@@ -296,7 +298,7 @@ mod tests {
         let mut client = Client::connect(None);
         client.send("{\"method\":\"io.snet.Control.RevokeTickets\"}\0\u{1}garbage").await;
         assert_eq!(client.receive().await, json!({"parameters": {"revoked": 0}}));
-        assert_eq!(read_message(&mut client.0).await.unwrap(), None);
+        assert_eq!(read_message(&mut client.0, MAX_REPLY).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use libsnet::control::{Call, DESCRIPTION, ErrorReply, INTERFACE, MAX_MESSAGE};
+use libsnet::control::{Call, DESCRIPTION, ErrorReply, INTERFACE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
@@ -36,18 +36,22 @@ pub(super) struct Request {
 /// Reads one message without its NUL; nothing at the end of the stream.
 ///
 /// # Errors
-/// When the message is longer than [`MAX_MESSAGE`], is cut off, or takes too long.
+/// When the message is longer than `longest`, is cut off, or takes too long.
 pub(super) async fn read_message(
     reader: &mut (impl AsyncBufRead + Unpin),
+    longest: usize,
 ) -> io::Result<Option<Vec<u8>>> {
     // Waiting for a message to begin may take forever: only its rest is in a hurry.
     if reader.fill_buf().await?.is_empty() {
         return Ok(None);
     }
-    timeout(PATIENCE, read_rest(reader)).await?.map(Some)
+    timeout(PATIENCE, read_rest(reader, longest)).await?.map(Some)
 }
 
-async fn read_rest(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Vec<u8>> {
+async fn read_rest(
+    reader: &mut (impl AsyncBufRead + Unpin),
+    longest: usize,
+) -> io::Result<Vec<u8>> {
     let mut message = Vec::new();
     loop {
         let buffer = reader.fill_buf().await?;
@@ -60,7 +64,7 @@ async fn read_rest(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Vec<u
         message.extend_from_slice(part);
         let taken = part.len() + usize::from(ended);
         reader.consume(taken);
-        if message.len() > MAX_MESSAGE {
+        if message.len() > longest {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
         }
         if ended {
@@ -225,29 +229,29 @@ mod tests {
     #[tokio::test]
     async fn messages_are_told_apart_by_their_nul() {
         let mut input = &b"one\0two\0cut"[..];
-        assert_eq!(read_message(&mut input).await.unwrap(), Some(b"one".to_vec()));
-        assert_eq!(read_message(&mut input).await.unwrap(), Some(b"two".to_vec()));
+        assert_eq!(read_message(&mut input, 100).await.unwrap(), Some(b"one".to_vec()));
+        assert_eq!(read_message(&mut input, 100).await.unwrap(), Some(b"two".to_vec()));
         assert_eq!(
-            read_message(&mut input).await.unwrap_err().kind(),
+            read_message(&mut input, 100).await.unwrap_err().kind(),
             io::ErrorKind::UnexpectedEof
         );
-        assert_eq!(read_message(&mut &b""[..]).await.unwrap(), None);
+        assert_eq!(read_message(&mut &b""[..], 100).await.unwrap(), None);
     }
 
     #[tokio::test]
     async fn a_message_may_be_so_long_and_no_longer() {
-        let mut message = vec![b' '; MAX_MESSAGE];
+        let mut message = vec![b' '; 100];
         message.push(0);
-        assert!(read_message(&mut message.as_slice()).await.is_ok());
+        assert!(read_message(&mut message.as_slice(), 100).await.is_ok());
         message.insert(0, b' ');
-        assert!(read_message(&mut message.as_slice()).await.is_err());
+        assert!(read_message(&mut message.as_slice(), 100).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_never_ends_is_given_up() {
         let (mut client, server) = tokio::io::duplex(64);
         client.write_all(b"{").await.unwrap();
-        let error = read_message(&mut tokio::io::BufReader::new(server)).await.unwrap_err();
+        let error = read_message(&mut tokio::io::BufReader::new(server), 100).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -13,6 +13,7 @@
 //! acknowledged must survive a power cut, and journal batches with `NORMAL`, which costs no
 //! `fsync` per batch and may lose the last seconds of the journal, never consistency.
 
+mod history;
 mod journal;
 mod open;
 mod row;
@@ -31,8 +32,9 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
+pub(crate) use history::{Replaced, Replacement};
 pub(crate) use journal::{LogQuery, Retention, RuleHits};
-pub(crate) use rules::Change;
+pub(crate) use rules::{Change, RuleTransaction};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 

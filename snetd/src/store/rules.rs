@@ -30,7 +30,7 @@ pub(crate) enum Change {
 }
 
 /// A change that isn't stored until [`RuleTransaction::commit`]; dropped, it never was.
-pub(crate) struct RuleTransaction<'a>(Transaction<'a, Sqlite>);
+pub(crate) struct RuleTransaction<'a>(pub(super) Transaction<'a, Sqlite>);
 
 impl Store {
     /// All rules, by number. Fails on the first row that means nothing and names the rule.
@@ -84,10 +84,7 @@ impl RuleTransaction<'_> {
             }
             Change::Delete(id) => {
                 let rule = select(&mut *self.0, *id).await?;
-                sqlx::query("DELETE FROM rules WHERE id = ?")
-                    .bind(number(*id)?)
-                    .execute(&mut *self.0)
-                    .await?;
+                delete(&mut *self.0, *id).await?;
                 Ok(rule)
             }
             Change::Enable(id, enabled) => {
@@ -129,7 +126,17 @@ pub(super) fn number(id: RuleId) -> Result<i64> {
     i64::try_from(id.0).map_err(|_| anyhow!("{id} is no number of a rule"))
 }
 
-async fn insert(db: impl SqliteExecutor<'_>, spec: &RuleSpec, by: u32, at: i64) -> Result<RuleId> {
+pub(super) async fn delete(db: impl SqliteExecutor<'_>, id: RuleId) -> Result<()> {
+    sqlx::query("DELETE FROM rules WHERE id = ?").bind(number(id)?).execute(db).await?;
+    Ok(())
+}
+
+pub(super) async fn insert(
+    db: impl SqliteExecutor<'_>,
+    spec: &RuleSpec,
+    by: u32,
+    at: i64,
+) -> Result<RuleId> {
     let scope = &spec.scope;
     let done = sqlx::query(
         "INSERT INTO rules (action, program, uid, protocols, operations, number, remote,

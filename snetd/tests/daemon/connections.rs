@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Peers that misbehave harm only themselves.
 
-use libsnet::control::MAX_MESSAGE;
+use libsnet::control::MAX_REPLY;
 use serde_json::json;
 
 use crate::harness::{Client, Place};
@@ -58,7 +58,7 @@ fn a_call_that_is_too_long_closes_the_connection() {
     assert!(client.receive().is_some());
     // The daemon stops reading: how much of it can be written isn't known.
     use std::io::Write;
-    let _ = client.0.get_mut().write_all(&vec![b' '; MAX_MESSAGE + 1]);
+    let _ = client.0.get_mut().write_all(&vec![b' '; MAX_REPLY + 1]);
     assert_eq!(client.receive(), None);
     daemon.client().ask("Status", json!({}));
 }

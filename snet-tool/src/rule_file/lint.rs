@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is odd about a set of rules that are all right one by one.
+
+use libsnet::policy::{Program, Rule};
+use libsnet::types::RuleId;
+
+use super::Entry;
+use crate::program::is_usual;
+
+/// Each as `line: what`, in the order of the file.
+pub(crate) fn lints(entries: &[Entry]) -> Vec<String> {
+    let mut rules: Vec<(usize, Rule)> = (1..)
+        .zip(entries)
+        .map(|(id, entry)| (entry.line, Rule { id: RuleId(id), spec: entry.spec.clone() }))
+        .collect();
+    let mut lints: Vec<(usize, String)> = Vec::new();
+    for entry in entries.iter().filter(|entry| !exists(&entry.spec.program)) {
+        let what = format!("program {} isn't there now", entry.spec.program);
+        lints.push((entry.line, what));
+    }
+    rules.retain(|(_, rule)| rule.spec.enabled);
+    rules.sort_by(|(_, one), (_, other)| one.precedence(other));
+    for (at, (line, rule)) in rules.iter().enumerate() {
+        let covering = rules.iter().take(at).find(|(_, earlier)| covers(earlier, rule));
+        if let Some((other, earlier)) = covering {
+            let what = match earlier.spec.action == rule.spec.action {
+                true => format!("never decides: the rule of line {other} says the same first"),
+                false => format!("never decides: the rule of line {other} decides its calls first"),
+            };
+            lints.push((*line, what));
+        }
+    }
+    lints.sort();
+    lints.into_iter().map(|(line, what)| format!("{line}: {what}")).collect()
+}
+
+fn exists(program: &Program) -> bool {
+    match program {
+        Program::Any => true,
+        Program::Path(path) => path.exists(),
+        Program::Name(name) => is_usual(name),
+    }
+}
+
+/// Is every call that the later rule is about one of the earlier rule's? Says no where it
+/// depends on what a program is.
+fn covers(earlier: &Rule, later: &Rule) -> bool {
+    let (one, other) = (&earlier.spec, &later.spec);
+    let ends = one.expires_at.is_some() || one.until_restart;
+    (one.program == Program::Any || one.program == other.program)
+        && (one.uid.is_none() || one.uid == other.uid)
+        && one.effective_scope().contains(&other.effective_scope())
+        && !ends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    fn told(rules: &[&str]) -> Vec<String> {
+        let rules: String = rules.iter().map(|rule| format!("[[rule]]\n{rule}\n")).collect();
+        lints(&parse(&format!("version = 1\n{rules}")).unwrap())
+    }
+
+    const ALL: &str = "action = \"deny\"\nprogram = \"any\"\npriority = 9";
+
+    #[test]
+    fn a_rule_behind_one_that_covers_it_is_told() {
+        let sh = "action = \"allow\"\nprogram = \"sh\"\nprotocol = \"tcp\"";
+        assert_eq!(
+            told(&[sh, ALL]),
+            ["2: never decides: the rule of line 6 decides its calls first"]
+        );
+        assert_eq!(told(&[sh, sh]), ["6: never decides: the rule of line 2 says the same first"]);
+        let low = ALL.replace("9", "-1");
+        assert_eq!(told(&[sh, &low]), Vec::<String>::new(), "the narrower one goes first");
+    }
+
+    #[test]
+    fn a_rule_that_ends_or_is_disabled_hides_nothing() {
+        let sh = "action = \"allow\"\nprogram = \"sh\"";
+        for more in ["until_restart = true", "enabled = false", "user = \"0\""] {
+            assert_eq!(told(&[sh, &format!("{ALL}\n{more}")]), Vec::<String>::new(), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_told() {
+        let missing = "action = \"deny\"\nprogram = \"/no/such/program\"";
+        assert_eq!(told(&[missing]), ["2: program /no/such/program isn't there now"]);
+    }
+}

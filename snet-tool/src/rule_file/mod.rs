@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Rules as a TOML file: the words are those of the command line.
+//!
+//! Owns the schema, its errors with line and column, and how rules are written. `lint` says what
+//! is odd about a set of rules, `diff` what differs between two. Nothing here talks to snetd.
+
+mod diff;
+mod lint;
+mod read;
+mod write;
+
+use libsnet::policy::{Action, RuleSpec};
+use libsnet::types::{Operations, PortRange};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use diff::difference;
+pub(crate) use lint::lints;
+pub(crate) use read::{Entry, parse};
+pub(crate) use write::write;
+
+/// The version of the schema.
+const VERSION: u32 = 1;
+
+/// One rule, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    /// `allow`, `deny` or `ask`.
+    action: Action,
+    /// `any`, a name, or an absolute path.
+    program: String,
+    /// As on the command line: `tcp`, `tcp,udp`, a number, or `any`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    protocol: Option<String>,
+    /// The protocol number, beside `protocol`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<u16>,
+    /// `connect`, `bind,listen`, `out`, or `any`.
+    #[serde(default = "any_operations")]
+    operations: Operations,
+    /// An address or a network of the peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    /// Ports of the peer.
+    #[serde(default = "any_port", skip_serializing_if = "is_any_port")]
+    port: PortRange,
+    /// Own ports.
+    #[serde(default = "any_port", skip_serializing_if = "is_any_port")]
+    local_port: PortRange,
+    /// Name or number of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    priority: i32,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    enabled: bool,
+    /// `2026-12-31T23:59:59Z`: when it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    /// It ends with snetd.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    until_restart: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    note: String,
+}
+
+fn any_operations() -> Operations {
+    Operations::ANY
+}
+
+fn any_port() -> PortRange {
+    PortRange::ANY
+}
+
+fn is_any_port(range: &PortRange) -> bool {
+    range.is_any()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(priority: &i32) -> bool {
+    *priority == 0
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_yes(enabled: &bool) -> bool {
+    *enabled
+}
+
+/// The rule in one line, for people: `deny curl tcp connect to 10.0.0.0/8`.
+pub(crate) fn line(spec: &RuleSpec) -> String {
+    let mut line = format!("{} {} {}", spec.action, spec.program, spec.scope);
+    if let Some(uid) = spec.uid {
+        line.push_str(&format!(" for uid {uid}"));
+    }
+    if spec.priority != 0 {
+        line.push_str(&format!(", priority {}", spec.priority));
+    }
+    if !spec.enabled {
+        line.push_str(", disabled");
+    }
+    line
+}
