@@ -7,6 +7,7 @@
 
 mod asking;
 mod deciding;
+mod documents;
 mod harness;
 mod large_programs;
 mod programs;

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Documents whose commands are run, and print what they say.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::Ran;
+
+#[test]
+fn the_tutorial_prints_what_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let programs = Path::new(env!("CARGO_BIN_EXE_snet-tool")).parent().unwrap();
+    let ran: Ran = Command::new("/usr/bin/python3")
+        .arg(root.join("tests/native/document.py"))
+        .arg(root.join("docs/tutorial.md"))
+        .arg(programs)
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+}
