@@ -106,7 +106,7 @@ def survives_messages_that_are_nearly_right(g):
     maker.selections[uapi.CMD_TICKET_DEL] = [[uapi.A_MAIN_TICKET_ID], [uapi.A_MAIN_RULE_ID], [uapi.A_MAIN_TGID]]
     commands = [command for command in uapi.REQUESTS if command not in RARE] * 6 + [uapi.CMD_VERDICT] * 20
     commands += [uapi.CMD_TICKET_ADD] * 20 + [uapi.CMD_EVENT, uapi.CMD_AUDIT, 0, 18, 255]
-    with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP), deadline=1000) as decider:
+    with Decider(watch(uapi.OP_CONNECT, uapi.PROTO_TCP), watch(uapi.OP_SEND, uapi.PROTO_UDP), deadline=int(1000 * g.slowness)) as decider:
         traffic = Restless(g, 6)
         maker.likely = likely_values(decider.next())
         with Fuzzer(maker) as fuzzer:

@@ -146,7 +146,7 @@ def unloads_with_50_held_threads_ten_times(g):
         crowd = g.spawn_python(CROWD, "50", g.peer.address4)
         g.eventually(lambda: decider.control.count("held") == 50, timeout=30, what="50 held threads")
         g.unload_module()
-        g.assert_equal(crowd.ended(20), 0)
+        g.assert_equal(crowd.ended(60), 0)
         g.assert_equal(crowd.output().strip(), "EACCES 50")
         decider.close()
         g.load_module()
