@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use libsnet::policy::Action;
 
 use crate::commands::{
-    Session, add_rule, answer, completions, log, man, pending, rules, run, status, test, tickets,
-    watch,
+    Session, add_rule, answer, completions, log, man, pending, replay, rules, run, status, test,
+    tickets, watch,
 };
 use crate::exit::{self, Exit};
 use crate::output::{Color, Output};
@@ -89,6 +89,8 @@ enum Command {
     Tickets(tickets::Arguments),
     /// Decisions of the past, from the journal
     Log(log::Arguments),
+    /// Which decisions of the past would other rules change?
+    Replay(replay::Arguments),
     /// Decisions as they are made
     Watch(watch::Arguments),
     /// Run a program under the firewall, without the kernel module
@@ -116,6 +118,7 @@ impl Cli {
             Command::Test(arguments) => test::run(arguments, &session),
             Command::Tickets(arguments) => tickets::run(arguments, &session),
             Command::Log(arguments) => log::run(arguments, &session),
+            Command::Replay(arguments) => replay::run(&arguments, &session),
             Command::Watch(arguments) => watch::run(arguments, &session),
             Command::Run(arguments) => run::run(arguments, &session),
             Command::Status(arguments) => status::run(arguments, &session),

@@ -2,12 +2,14 @@
 //! Command line of snet: rules, tickets and the journal of a running snetd.
 #![forbid(unsafe_code)]
 
+mod call;
 mod cli;
 mod client;
 mod commands;
 mod exit;
 mod output;
 mod program;
+mod replay;
 mod rule_file;
 mod user_daemon;
 mod words;

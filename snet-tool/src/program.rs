@@ -64,6 +64,11 @@ pub(crate) fn is_usual(name: &str) -> bool {
     find_in(name, USUAL.iter().map(PathBuf::from)).is_some()
 }
 
+/// Where the daemon looks for a program as shipped.
+pub(crate) fn usual_places(name: &str) -> impl Iterator<Item = PathBuf> {
+    USUAL.iter().map(move |directory| Path::new(directory).join(name))
+}
+
 /// The same for a program that is in none of the directories that the daemon searches as
 /// shipped.
 pub(crate) fn find_unusual(name: &str) -> Option<String> {

@@ -37,7 +37,7 @@ fn line(entry: &JournalEntry, session: &Session) -> Vec<Span> {
     ]
 }
 
-fn reason(entry: &JournalEntry) -> String {
+pub(super) fn reason(entry: &JournalEntry) -> String {
     let fallback = |why: &str| format!("fallback ({why})");
     match (entry.cause, entry.decision.rule) {
         (Some(Cause::Ticket), Some(rule)) => format!("ticket of rule {rule}"),
@@ -72,7 +72,7 @@ pub(super) fn fallback_cause(cause: Cause) -> &'static str {
     }
 }
 
-fn call(entry: &JournalEntry) -> String {
+pub(super) fn call(entry: &JournalEntry) -> String {
     let call = format!("{} {}", entry.protocol, entry.operation);
     match (entry.remote, entry.local) {
         (Some(remote), _) => format!("{call} to {remote}"),

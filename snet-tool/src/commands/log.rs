@@ -18,6 +18,7 @@ const PAGE: u32 = 10_000;
 Examples:
   snet-tool log -n 20 --verdict deny
   snet-tool log --follow
+  snet-tool log --export > events.json
   snet-tool log -n 1000 --json | jq -r .exe | sort | uniq -c")]
 pub(crate) struct Arguments {
     /// So many of the newest decisions
@@ -26,6 +27,9 @@ pub(crate) struct Arguments {
     /// Only these: allow or deny
     #[arg(long, value_name = "VERDICT", value_parser = verdict)]
     verdict: Option<Verdict>,
+    /// All that are kept, in JSON, a line each: for `replay`
+    #[arg(long, conflicts_with_all = ["follow", "lines"])]
+    export: bool,
     /// Go on with the decisions as they are made, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
@@ -42,7 +46,13 @@ pub(super) fn verdict(text: &str) -> Result<Verdict, String> {
 
 /// Prints them, the oldest first.
 pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exit> {
-    let Arguments { lines, verdict, follow } = arguments;
+    let Arguments { lines, verdict, follow, export } = arguments;
+    if export {
+        for entry in read(&mut session.connect()?, u32::MAX, verdict)? {
+            session.out.document(&entry)?;
+        }
+        return Ok(Exit::Success);
+    }
     // Watching begins before the journal is read, so that nothing falls in between.
     let live = if follow { Some(watch::begin(session)?) } else { None };
     let entries = read(&mut session.connect()?, lines, verdict)?;

@@ -9,6 +9,7 @@ pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod pending;
 mod program_notes;
+pub(crate) mod replay;
 mod rule_sets;
 mod rule_text;
 pub(crate) mod rules;

@@ -54,7 +54,7 @@ pub(super) fn export(file: Option<&Path>, session: &Session) -> anyhow::Result<E
 }
 
 /// The rules of a file; every error in it is told.
-fn read(File { file }: &File) -> anyhow::Result<Vec<Entry>> {
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<Entry>> {
     let place = || format!("can't read {}", file.display());
     let text = if file.as_os_str() == "-" {
         let mut text = String::new();
@@ -76,7 +76,7 @@ fn specs(entries: Vec<Entry>) -> Vec<RuleSpec> {
 
 /// Errors end it; what is only odd is told.
 pub(super) fn check(file: &File, session: &Session) -> anyhow::Result<Exit> {
-    let entries = read(file)?;
+    let entries = read(&file.file)?;
     let lints = rule_file::lints(&entries);
     for lint in &lints {
         session.out.note(&format!("{}:{lint}", file.file.display()));
@@ -93,7 +93,7 @@ pub(super) fn check(file: &File, session: &Session) -> anyhow::Result<Exit> {
 
 /// As diff(1): 0 when nothing differs, else 1.
 pub(super) fn diff(file: &File, session: &Session) -> anyhow::Result<Exit> {
-    let after = specs(read(file)?);
+    let after = specs(read(&file.file)?);
     let before: Vec<RuleSpec> =
         session.connect()?.rules()?.into_iter().map(|rule| rule.spec).collect();
     let difference = rule_file::difference(&before, &after);
@@ -107,13 +107,13 @@ pub(super) fn diff(file: &File, session: &Session) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn apply(arguments: &Apply, session: &Session) -> anyhow::Result<Exit> {
-    let rules = specs(read(&arguments.file)?);
+    let rules = specs(read(&arguments.file.file)?);
     let replaced = session.connect()?.replace_rules(rules, false, arguments.confirm)?;
     tell(&replaced, session)
 }
 
 pub(super) fn import(file: &File, session: &Session) -> anyhow::Result<Exit> {
-    let rules = specs(read(file)?);
+    let rules = specs(read(&file.file)?);
     if rules.is_empty() {
         bail!("{}: there are no rules in it", file.file.display());
     }

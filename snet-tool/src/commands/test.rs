@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::rule_text::rule_text;
 use super::{Session, user_text};
+use crate::call::SocketKind;
 use crate::client::{Client, ClientError, Explained};
 use crate::exit::{Exit, UsageError};
 use crate::output::{Span, action, verdict};
@@ -173,37 +174,6 @@ fn has_addresses(protocol: Protocol) -> bool {
 
 fn may_name_a_peer(object: &Object) -> bool {
     has_addresses(object.protocol) && !Operations::WITHOUT_REMOTE.has(object.operation)
-}
-
-/// The numbers by which a program asks for a socket of a class.
-struct SocketKind {
-    family: u16,
-    kind: u16,
-    number: u16,
-}
-
-impl SocketKind {
-    fn of(protocol: Protocol, v6: bool) -> Self {
-        const UNIX: u16 = 1;
-        const PACKET: u16 = 17;
-        const STREAM: u16 = 1;
-        const DATAGRAM: u16 = 2;
-        const RAW: u16 = 3;
-        let inet = if v6 { 10 } else { 2 };
-        let (family, kind, number) = match protocol {
-            Protocol::Tcp => (inet, STREAM, 6),
-            Protocol::Udp => (inet, DATAGRAM, 17),
-            Protocol::Udplite => (inet, DATAGRAM, 136),
-            Protocol::Sctp => (inet, STREAM, 132),
-            Protocol::Mptcp => (inet, STREAM, 262),
-            Protocol::Icmp => (inet, DATAGRAM, if v6 { 58 } else { 1 }),
-            Protocol::Raw | Protocol::Other => (inet, RAW, 255),
-            // ETH_P_ALL
-            Protocol::Packet => (PACKET, RAW, 3),
-            Protocol::Unix => (UNIX, STREAM, 0),
-        };
-        Self { family, kind, number }
-    }
 }
 
 fn call_text(object: &Object) -> String {

@@ -157,3 +157,36 @@ fn thousands_of_rules_are_one_change() {
     assert_eq!(again, "change 2: 0 rules added, 0 removed, 5000 kept\n");
     assert_eq!(home.done(&["--timeout", "120", "rules", "--json"]).lines().count(), 5000);
 }
+
+#[test]
+fn recorded_decisions_are_replayed_against_other_rules() {
+    let (home, server) = (Home::with("").begun(), Server::start());
+    home.done(&["allow", "curl", "tcp", "connect"]);
+    for _ in 0..3 {
+        assert_eq!(home.run(&["curl", "-s", &server.url()]).code, Some(0));
+    }
+    home.python("import socket; socket.socket().connect_ex(('127.0.0.1', 9))");
+    let events = home.path().join("events.json").to_str().unwrap().to_owned();
+    eventually("the journal", || {
+        let exported = home.done(&["log", "--export"]);
+        fs::write(&events, &exported).unwrap();
+        (exported.lines().count() == 4).then_some(())
+    });
+    let replay = |rules: &str| {
+        let file = write(&home, rules);
+        ran(&home, &["replay", &events, "--rules", &file])
+    };
+    let same = replay("[[rule]]\naction = \"allow\"\nprogram = \"curl\"\n");
+    assert_eq!((same.code, same.out.as_str()), (Some(0), "0 of 4 decisions would change\n"));
+    let denied = replay("[[rule]]\naction = \"deny\"\nprogram = \"curl\"\n");
+    assert_eq!(denied.code, Some(1), "{denied:?}");
+    assert!(denied.out.ends_with("3 of 4 decisions would change\n"), "{denied:?}");
+    assert_eq!(
+        denied.out.matches("allow (rule 1) would be deny (line 2)").count(),
+        3,
+        "{denied:?}"
+    );
+    fs::write(&events, "{}\n").unwrap();
+    let wrong = replay(SSH);
+    assert!(wrong.err.contains("events.json:1: no entry of `snet-tool log --export`"), "{wrong:?}");
+}
