@@ -77,6 +77,10 @@ enum Command {
     Deny(add_rule::Arguments),
     /// Have a person asked when a program does something
     Ask(add_rule::Arguments),
+    /// Let a program do what no rule decides, and record it, to make rules of
+    Learn(add_rule::Arguments),
+    /// Let a program do everything, and record what would have happened
+    Observe(add_rule::Arguments),
     /// What people are asked now
     Pending(pending::Arguments),
     /// Answer a question
@@ -112,6 +116,8 @@ impl Cli {
             Command::Allow(arguments) => add_rule::run(Action::Allow, arguments, &session),
             Command::Deny(arguments) => add_rule::run(Action::Deny, arguments, &session),
             Command::Ask(arguments) => add_rule::run(Action::Ask, arguments, &session),
+            Command::Learn(arguments) => add_rule::run(Action::Learn, arguments, &session),
+            Command::Observe(arguments) => add_rule::run(Action::Observe, arguments, &session),
             Command::Pending(arguments) => pending::run(&arguments, &session),
             Command::Answer(arguments) => answer::run(&arguments, &session),
             Command::Rules(arguments) => rules::run(arguments, &session),

@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod output;
 mod program;
+mod proposals;
 mod replay;
 mod rule_file;
 mod user_daemon;

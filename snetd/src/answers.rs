@@ -68,6 +68,12 @@ impl Controller for Answers {
             Call::ConfirmRules {} => self.policy.confirm().await,
             Call::RollBackRules { change } => self.policy.roll_back(change, uid).await,
             Call::ListHistory {} => self.list_history().await,
+            Call::ListProposals {} => self.list_proposals().await,
+            Call::DropProposals { proposals } => {
+                let dropped = self.store.writer().await.drop_proposals(&proposals).await;
+                let dropped = dropped.map_err(|error| failed(&error, "dropping failed"))?;
+                Ok(Reply::Dropped { dropped })
+            }
             Call::ListQuestions {} => self.list_questions().await,
             Call::AnswerQuestion(answer) => self.answer_question(answer, uid).await,
             other => Err(ErrorReply::MethodNotFound { method: format!("{other:?}") }),
@@ -130,6 +136,13 @@ impl Answers {
         let history = self.policy.history().await;
         let history = history.map_err(|error| failed(&error, "listing the changes failed"))?;
         Ok(Reply::History { history })
+    }
+
+    async fn list_proposals(&self) -> Answer {
+        let proposals = self.store.proposals().await;
+        let proposals =
+            proposals.map_err(|error| failed(&error, "listing what was learned failed"))?;
+        Ok(Reply::Proposals { proposals })
     }
 
     async fn show_rule(&self, id: RuleId) -> Answer {

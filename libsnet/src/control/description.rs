@@ -204,6 +204,14 @@ fn replaced() -> Reply {
     Reply::Replaced { change: 1, added: 1, removed: 1, kept: 1, revoked: 1, confirm_by, notes }
 }
 
+fn proposal() -> ProposalRecord {
+    serde_json::from_value(json!({
+        "exe": "/usr/bin/curl", "uid": 1, "operation": "connect", "protocol": "tcp",
+        "remote": "192.0.2.1:443", "local": "0.0.0.0:0", "count": 1, "first": 1, "last": 1,
+    }))
+    .unwrap()
+}
+
 fn history() -> HistoryRecord {
     let what = "apply".into();
     HistoryRecord { id: 1, time: 1, made_by: 0, what, rules: 1, confirm_by: Some(1) }
@@ -279,6 +287,8 @@ fn conversations() -> Vec<(Call, Reply)> {
             Call::Log { limit: 1, before: Some(1), verdict: Some(Verdict::Deny) },
             Reply::Journal { entries: vec![entry()] },
         ),
+        (Call::ListProposals {}, Reply::Proposals { proposals: vec![proposal()] }),
+        (Call::DropProposals { proposals: vec![proposal()] }, Reply::Dropped { dropped: 1 }),
         (Call::ListQuestions {}, Reply::Questions { questions: vec![question()] }),
         (Call::AnswerQuestion(answer()), answered()),
         (Call::Supervise {}, Reply::Supervising { terms: Box::new(terms()) }),
@@ -326,6 +336,8 @@ fn every_call_is_described() {
         | Call::ConfirmRules {}
         | Call::RollBackRules { .. }
         | Call::ListHistory {}
+        | Call::ListProposals {}
+        | Call::DropProposals { .. }
         | Call::ListQuestions {}
         | Call::AnswerQuestion(_)
         | Call::Watch {}
@@ -392,6 +404,7 @@ fn every_word_of_an_enum_is_described() {
     let protocols: Vec<_> = Protocol::ALL.iter().map(|entry| entry.word()).collect();
     assert_eq!(words("Protocol"), protocols);
     assert_eq!(words("Verdict"), ["allow", "deny"]);
-    let actions = [Action::Deny, Action::Allow, Action::Ask].map(|action| action.to_string());
+    let actions = [Action::Deny, Action::Allow, Action::Ask, Action::Learn, Action::Observe];
+    let actions = actions.map(|action| action.to_string());
     assert_eq!(words("Action"), actions);
 }

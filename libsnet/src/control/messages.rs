@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::records::{
-    Explanation, HistoryRecord, JournalEntry, QuestionId, QuestionRecord, RuleRecord, StatusReply,
-    TicketRecord,
+    Explanation, HistoryRecord, JournalEntry, ProposalRecord, QuestionId, QuestionRecord,
+    RuleRecord, StatusReply, TicketRecord,
 };
 use super::supervision::Terms;
 use crate::policy::{Program, Reach, RuleSpec};
@@ -109,6 +109,15 @@ pub enum Call {
         /// Only those with this verdict.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         verdict: Option<Verdict>,
+    },
+    /// What was learned and not dropped. Answered by [`Reply::Proposals`].
+    #[serde(rename = "io.snet.Control.ListProposals")]
+    ListProposals {},
+    /// Don't propose these again. Answered by [`Reply::Dropped`].
+    #[serde(rename = "io.snet.Control.DropProposals")]
+    DropProposals {
+        /// Which: the counts and times don't matter.
+        proposals: Vec<ProposalRecord>,
     },
     /// Calls that a person is asked about. Answered by [`Reply::Questions`], oldest first.
     #[serde(rename = "io.snet.Control.ListQuestions")]
@@ -236,6 +245,16 @@ pub enum Reply {
     Journal {
         /// The entries.
         entries: Vec<JournalEntry>,
+    },
+    /// To `ListProposals`.
+    Proposals {
+        /// Kinds of calls, the first seen first.
+        proposals: Vec<ProposalRecord>,
+    },
+    /// To `DropProposals`.
+    Dropped {
+        /// How many kinds of calls.
+        dropped: u64,
     },
     /// To `ListQuestions`.
     Questions {

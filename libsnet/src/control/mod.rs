@@ -13,8 +13,8 @@ mod user_paths;
 
 pub use messages::{Answer, Call, ErrorReply, Keep, Reply};
 pub use records::{
-    DaemonStatus, Decision, Explanation, HistoryRecord, JournalEntry, KernelStatus, QuestionId,
-    QuestionRecord, RuleRecord, Source, StatusReply, SupervisedStatus, TicketRecord,
+    DaemonStatus, Decision, Explanation, HistoryRecord, JournalEntry, KernelStatus, ProposalRecord,
+    QuestionId, QuestionRecord, RuleRecord, Source, StatusReply, SupervisedStatus, TicketRecord,
 };
 pub use supervision::{Ask, Said, Terms, Told};
 pub use user_paths::UserPaths;

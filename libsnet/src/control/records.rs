@@ -157,6 +157,32 @@ impl JournalEntry {
     }
 }
 
+/// A kind of call that was learned: made, and decided by no rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProposalRecord {
+    /// Path of the executable.
+    pub exe: String,
+    /// Effective user id.
+    pub uid: u32,
+    /// The operation.
+    pub operation: Operation,
+    /// The class of the socket.
+    pub protocol: Protocol,
+    /// The peer.
+    #[serde(default)]
+    pub remote: Option<SocketAddr>,
+    /// The own address, where there is no peer.
+    #[serde(default)]
+    pub local: Option<SocketAddr>,
+    /// How often it was made.
+    pub count: u64,
+    /// When for the first time, in milliseconds since 1970 (UTC).
+    pub first: i64,
+    /// When for the last time.
+    pub last: i64,
+}
+
 /// Number of a question, for as long as the daemon runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -5,7 +5,7 @@
 
 use super::compile::{Reach, Standing, Unmatched};
 use super::{Action, Freshness, Identity, Policy};
-use crate::types::{KeptTicket, ProgramOwner, Subject, TicketOwner};
+use crate::types::{KeptTicket, ProgramOwner, Subject, TicketOwner, Verdict};
 
 /// Under which names a file can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,26 +20,33 @@ impl Policy {
     /// Would this policy decide every call of the ticket as the ticket does, by the ticket's
     /// own rule or by one asked before it? `subject` is the one that the ticket was issued
     /// to. `false` when unsure, and when the rule is gone, disabled, about another subject,
-    /// narrower than the ticket or of the other verdict.
+    /// narrower than the ticket or of the other verdict. A ticket without a rule is a person's
+    /// answer: it stands where the person would be asked.
     pub fn still_issues(&self, subject: &Subject, kept: &KeptTicket, freshness: Freshness) -> bool {
         let ticket = &kept.ticket;
-        if !issued_to(kept, subject) {
+        let denies_what = |action| {
+            let mut scopes = self.scopes(action, subject, freshness);
+            ticket.verdict == Verdict::Deny && scopes.any(|scope| scope.overlaps(&ticket.scope))
+        };
+        if !issued_to(kept, subject) || denies_what(Action::Observe) {
             return false;
         }
-        for (rule, standing) in self.asked(subject, freshness) {
+        let asked = self.asked(subject, freshness);
+        for (rule, standing) in asked.filter(|(rule, _)| rule.spec.action.decides()) {
             let contrary = rule.spec.action != ticket.verdict.into();
             if Some(rule.id) == ticket.rule {
-                // A ticket of a rule that asks is somebody's answer.
-                let same = !contrary || rule.spec.action == Action::Ask;
-                let same = same && standing == Standing::Matches;
+                let same = !contrary && standing == Standing::Matches;
                 return same && rule.spec.scope.contains(&ticket.scope);
+            }
+            let asks = rule.spec.action == Action::Ask && standing == Standing::Matches;
+            if ticket.rule.is_none() && asks && rule.spec.scope.contains(&ticket.scope) {
+                return true;
             }
             if contrary && rule.spec.scope.overlaps(&ticket.scope) {
                 return false;
             }
         }
-        // An answer about calls that no rule is about.
-        ticket.rule.is_none() && self.unmatched() == Unmatched::Ask
+        ticket.rule.is_none() && self.unmatched() == Unmatched::Ask && !denies_what(Action::Learn)
     }
 
     /// The same of a program ticket: would this policy, whose programs were just looked at,
@@ -50,7 +57,14 @@ impl Policy {
             return false;
         };
         let ticket = &kept.ticket;
-        for (rule, reach) in self.about_file(Identity::from(&program), names) {
+        let about = || self.about_file(Identity::from(&program), names);
+        let observed = about().any(|(rule, _)| {
+            rule.spec.action == Action::Observe && rule.spec.scope.overlaps(&ticket.scope)
+        });
+        if observed && ticket.verdict == Verdict::Deny {
+            return false;
+        }
+        for (rule, reach) in about().filter(|(rule, _)| rule.spec.action.decides()) {
             let contrary = rule.spec.action != ticket.verdict.into();
             if Some(rule.id) == ticket.rule {
                 let always = reach == Reach::Always && covers_users(rule.spec.uid, &program);

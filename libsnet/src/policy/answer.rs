@@ -69,20 +69,33 @@ impl Policy {
         verdict: Verdict,
         reach: Reach,
     ) -> Option<Answered> {
+        let of = |action| self.scopes(action, subject, Freshness::Unsure);
+        if of(Action::Observe).any(|scope| scope.covers(object)) {
+            return None;
+        }
         let wanted = reach.scope(object);
-        let asked = || self.asked(subject, Freshness::Unsure).map(|(rule, _)| rule);
+        let asked = || {
+            let rules = self.asked(subject, Freshness::Unsure).map(|(rule, _)| rule);
+            rules.filter(|rule| rule.spec.action.decides())
+        };
         let asking = asked().find(|rule| rule.spec.scope.covers(object));
         let (rule, whole) = match asking {
             Some(rule) if rule.spec.action == Action::Ask => {
                 (Some(rule.id), wanted.intersection(&rule.spec.scope))
             }
-            None if self.unmatched() == Unmatched::Ask => (None, Some(wanted)),
+            None if self.unmatched() == Unmatched::Ask
+                && !of(Action::Learn).any(|scope| scope.covers(object)) =>
+            {
+                (None, Some(wanted))
+            }
             _ => return None,
         };
         let contrary = asked()
             .take_while(|rule| asking.is_none_or(|asking| !std::ptr::eq(*rule, asking)))
             .filter(|rule| rule.spec.action != verdict.into())
             .map(|rule| &rule.spec.scope);
+        let goes_on = of(Action::Observe).chain(of(Action::Learn).filter(|_| rule.is_none()));
+        let contrary = contrary.chain(goes_on.filter(|_| verdict == Verdict::Deny));
         Some(Answered { rule, ticket: whole.and_then(|whole| narrow(&whole, object, contrary)) })
     }
 }

@@ -38,6 +38,8 @@ pub struct Policy {
     unmatched: Unmatched,
     /// When rules end that do.
     ends: HashMap<RuleId, i64>,
+    /// Is there a rule that doesn't decide?
+    modes: bool,
 }
 
 /// A rule that is about the program at a path.
@@ -90,6 +92,7 @@ impl Policy {
             host,
             fallbacks,
             unmatched: Unmatched::default(),
+            modes: rules.iter().any(|rule| !rule.spec.action.decides()),
             ends: rules.iter().filter_map(|rule| Some((rule.id, rule.spec.expires_at?))).collect(),
         };
         for (index, rule) in rules.iter().enumerate() {
@@ -192,6 +195,11 @@ impl Policy {
     /// When the first of the rules ends.
     pub fn next_end(&self) -> Option<i64> {
         self.ends.values().copied().min()
+    }
+
+    /// Is there a rule that applies wherever it stands?
+    pub(super) fn has_modes(&self) -> bool {
+        self.modes
     }
 
     /// What happens to a call that no rule is about.

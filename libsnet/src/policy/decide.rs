@@ -18,6 +18,12 @@ pub enum Source {
     Rule,
     /// No rule matched, so the fallback of the operation applied.
     NoRule,
+    /// No rule matched, and the call is one that rules are to be made of.
+    Learned,
+    /// It is only observed: it would have been denied, by the rule or, without one, the fallback.
+    WouldDeny,
+    /// It is only observed: a person would have been asked, by the rule or since there is none.
+    WouldAsk,
     /// A person answered.
     Answer,
     /// A person was asked and didn't answer in time, so the fallback of the operation applied.
@@ -86,43 +92,110 @@ pub enum Outcome {
     Stale,
 }
 
+/// What applies to a call beside the rules that decide.
+#[derive(Debug, Clone, Copy, Default)]
+struct Modes {
+    learn: bool,
+    observe: bool,
+    /// Whether one applies depends on a file that has to be looked at.
+    unsure: bool,
+}
+
 impl Policy {
     /// Decides a call. Never [`Outcome::Stale`] when `freshness` is [`Freshness::Fresh`].
     pub fn decide(&self, subject: &Subject, object: &Object, freshness: Freshness) -> Outcome {
-        let mut asked = self.asked(subject, freshness);
-        match asked.find(|(rule, _)| rule.spec.scope.covers(object)) {
+        let modes = self.modes(subject, object, freshness);
+        if modes.unsure {
+            return Outcome::Stale;
+        }
+        match self.deciding(subject, object, freshness) {
             Some((_, Standing::Stale)) => Outcome::Stale,
             Some((rule, Standing::Matches)) => match rule.spec.action.verdict() {
+                Some(Verdict::Deny) if modes.observe => {
+                    Outcome::goes_on(Source::WouldDeny, Some(rule.id))
+                }
+                None if modes.observe => Outcome::goes_on(Source::WouldAsk, Some(rule.id)),
                 Some(verdict) => Outcome::Decided {
                     decision: by_rule(rule, verdict),
                     ticket: self.ticket(rule, subject, object, freshness),
                 },
                 None => Outcome::Ask { rule: Some(rule.id) },
             },
-            None if self.unmatched() == Unmatched::Ask => Outcome::Ask { rule: None },
-            None => Outcome::Decided { decision: self.by_fallback(object), ticket: None },
+            None => self.unmatched_call(object, modes),
         }
+    }
+
+    fn unmatched_call(&self, object: &Object, modes: Modes) -> Outcome {
+        let fallback = self.fallback(object.operation);
+        match (self.unmatched(), fallback) {
+            _ if modes.learn => Outcome::goes_on(Source::Learned, None),
+            (Unmatched::Ask, _) if modes.observe => Outcome::goes_on(Source::WouldAsk, None),
+            (Unmatched::Ask, _) => Outcome::Ask { rule: None },
+            (Unmatched::Fallback, Verdict::Deny) if modes.observe => {
+                Outcome::goes_on(Source::WouldDeny, None)
+            }
+            (Unmatched::Fallback, verdict) => {
+                let decision = Decision { verdict, source: Source::NoRule, rule: None };
+                Outcome::Decided { decision, ticket: None }
+            }
+        }
+    }
+
+    /// The first rule that covers the call, of those that decide.
+    fn deciding(
+        &self,
+        subject: &Subject,
+        object: &Object,
+        freshness: Freshness,
+    ) -> Option<(&Rule, Standing)> {
+        let mut asked = self.asked(subject, freshness);
+        asked.find(|(rule, _)| rule.spec.action.decides() && rule.spec.scope.covers(object))
+    }
+
+    fn modes(&self, subject: &Subject, object: &Object, freshness: Freshness) -> Modes {
+        let mut modes = Modes::default();
+        if !self.has_modes() {
+            return modes;
+        }
+        for (rule, standing) in self.asked(subject, freshness) {
+            if !rule.spec.action.decides() && rule.spec.scope.covers(object) {
+                modes.unsure |= standing == Standing::Stale;
+                modes.learn |= rule.spec.action == Action::Learn;
+                modes.observe |= rule.spec.action == Action::Observe;
+            }
+        }
+        modes
     }
 
     /// Decides a call as [`Freshness::Fresh`], and says why so.
     pub fn explain(&self, subject: &Subject, object: &Object) -> Explanation {
         let mut considered = Vec::new();
         for (rule, _) in self.asked(subject, Freshness::Fresh) {
-            considered.push(rule.id);
-            if rule.spec.scope.covers(object) {
-                let ticket = self.ticket(rule, subject, object, Freshness::Fresh);
-                let verdict = rule.spec.action.verdict();
-                let fallback = self.fallback(object.operation);
-                let decision = by_rule(rule, verdict.unwrap_or(fallback));
-                return Explanation { decision, asks: verdict.is_none(), ticket, considered };
+            if rule.spec.action.decides() {
+                considered.push(rule.id);
+                if rule.spec.scope.covers(object) {
+                    break;
+                }
             }
         }
-        let asks = self.unmatched() == Unmatched::Ask;
-        Explanation { decision: self.by_fallback(object), asks, ticket: None, considered }
+        let fallback = self.fallback(object.operation);
+        let (decision, asks, ticket) = match self.decide(subject, object, Freshness::Fresh) {
+            Outcome::Decided { decision, ticket } => (decision, false, ticket),
+            Outcome::Ask { rule } => {
+                let source = if rule.is_some() { Source::Rule } else { Source::NoRule };
+                (Decision { verdict: fallback, source, rule }, true, None)
+            }
+            // Not with a fresh table.
+            Outcome::Stale => {
+                let source = Source::NoRule;
+                (Decision { verdict: fallback, source, rule: None }, false, None)
+            }
+        };
+        Explanation { decision, asks, ticket, considered }
     }
 
     /// What the deciding rule covers, without what the rules asked before it, or possibly
-    /// asked before it, would decide otherwise. Nothing for a rule that asks.
+    /// asked before it, would decide otherwise.
     fn ticket(
         &self,
         deciding: &Rule,
@@ -130,20 +203,35 @@ impl Policy {
         object: &Object,
         freshness: Freshness,
     ) -> Option<Scope> {
-        if deciding.spec.action == Action::Ask {
-            return None;
-        }
         let contrary = self
             .asked(subject, freshness)
             .map(|(rule, _)| rule)
+            .filter(|rule| rule.spec.action.decides())
             .take_while(|rule| !std::ptr::eq(*rule, deciding))
             .filter(|rule| rule.spec.action != deciding.spec.action)
             .map(|rule| &rule.spec.scope);
-        narrow(&deciding.spec.scope, object, contrary)
+        let observed = self.scopes(Action::Observe, subject, freshness);
+        let observed = observed.filter(|_| deciding.spec.action == Action::Deny);
+        narrow(&deciding.spec.scope, object, contrary.chain(observed))
     }
 
-    fn by_fallback(&self, object: &Object) -> Decision {
-        Decision { verdict: self.fallback(object.operation), source: Source::NoRule, rule: None }
+    /// Calls that rules with this action are about. No ticket may deny what is observed.
+    pub(super) fn scopes(
+        &self,
+        action: Action,
+        subject: &Subject,
+        freshness: Freshness,
+    ) -> impl Iterator<Item = &Scope> {
+        let rules = self.asked(subject, freshness).map(|(rule, _)| rule);
+        rules.filter(move |rule| rule.spec.action == action).map(|rule| &rule.spec.scope)
+    }
+}
+
+impl Outcome {
+    /// The call goes on, and the next such call is seen again.
+    fn goes_on(source: Source, rule: Option<RuleId>) -> Self {
+        let decision = Decision { verdict: Verdict::Allow, source, rule };
+        Self::Decided { decision, ticket: None }
     }
 }
 

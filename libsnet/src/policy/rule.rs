@@ -75,6 +75,10 @@ pub enum Action {
     Allow,
     /// They are held until a person has answered, or the time for it is over.
     Ask,
+    /// Those that no rule decides go on, and are recorded so that rules can be made of them.
+    Learn,
+    /// All of them go on; what the other rules would have done is recorded.
+    Observe,
 }
 
 impl Action {
@@ -83,8 +87,13 @@ impl Action {
         match self {
             Self::Deny => Some(Verdict::Deny),
             Self::Allow => Some(Verdict::Allow),
-            Self::Ask => None,
+            Self::Ask | Self::Learn | Self::Observe => None,
         }
+    }
+
+    /// Does it have a place in the order of rules? The others apply wherever they stand.
+    pub fn decides(self) -> bool {
+        matches!(self, Self::Deny | Self::Allow | Self::Ask)
     }
 }
 
@@ -103,6 +112,8 @@ impl fmt::Display for Action {
             Self::Deny => "deny",
             Self::Allow => "allow",
             Self::Ask => "ask",
+            Self::Learn => "learn",
+            Self::Observe => "observe",
         })
     }
 }

@@ -4,16 +4,17 @@
 use std::time::Duration;
 
 use libsnet::control::{
-    Answer, Call, HistoryRecord, JournalEntry, QuestionRecord, RuleRecord, StatusReply,
-    TicketRecord,
+    Answer, Call, HistoryRecord, JournalEntry, ProposalRecord, QuestionRecord, RuleRecord,
+    StatusReply, TicketRecord,
 };
 use libsnet::policy::{Program, RuleSpec};
 use libsnet::types::{Object, RuleId, TicketId, Verdict};
 
 use super::frames::Until;
-use super::replies::{History, Journal, Questions, Rule, Rules, Tickets};
+use super::replies::{History, Journal, Proposals, Questions, Rule, Rules, Tickets};
 use super::{
-    Answered, Changed, Client, ClientError, Confirmed, Decided, Explained, Replaced, Revoked,
+    Answered, Changed, Client, ClientError, Confirmed, Decided, Dropped, Explained, Replaced,
+    Revoked,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -67,6 +68,15 @@ impl Client {
     /// Newest first.
     pub(crate) fn history(&mut self) -> Result<Vec<HistoryRecord>> {
         self.call::<History>(&Call::ListHistory {}).map(|reply| reply.history)
+    }
+
+    /// What was learned and not dropped.
+    pub(crate) fn proposals(&mut self) -> Result<Vec<ProposalRecord>> {
+        self.call::<Proposals>(&Call::ListProposals {}).map(|reply| reply.proposals)
+    }
+
+    pub(crate) fn drop_proposals(&mut self, proposals: Vec<ProposalRecord>) -> Result<Dropped> {
+        self.call(&Call::DropProposals { proposals })
     }
 
     pub(crate) fn test(&mut self, program: Program, uid: u32, object: Object) -> Result<Explained> {

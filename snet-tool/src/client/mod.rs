@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use control::Decisions;
 use frames::{Frames, Next, Until};
-pub(crate) use replies::{Answered, Changed, Confirmed, Decided, Explained, Replaced, Revoked};
+pub(crate) use replies::{
+    Answered, Changed, Confirmed, Decided, Dropped, Explained, Replaced, Revoked,
+};
 
 /// Why there is no answer, or none that was hoped for.
 #[derive(Debug, thiserror::Error)]

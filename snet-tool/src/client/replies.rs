@@ -6,7 +6,8 @@
 //! names no field. Here the call is known, so only its own shape is tried.
 
 use libsnet::control::{
-    Explanation, HistoryRecord, JournalEntry, QuestionRecord, RuleRecord, TicketRecord,
+    Explanation, HistoryRecord, JournalEntry, ProposalRecord, QuestionRecord, RuleRecord,
+    TicketRecord,
 };
 use libsnet::types::Scope;
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,19 @@ pub(crate) struct Confirmed {
 #[derive(Deserialize)]
 pub(super) struct History {
     pub(super) history: Vec<HistoryRecord>,
+}
+
+/// The answer to `ListProposals`.
+#[derive(Deserialize)]
+pub(super) struct Proposals {
+    pub(super) proposals: Vec<ProposalRecord>,
+}
+
+/// The answer to `DropProposals`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Dropped {
+    /// How many kinds of calls.
+    pub(crate) dropped: u64,
 }
 
 /// The answer to `Test`.

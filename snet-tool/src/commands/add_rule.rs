@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `allow`, `deny` and `ask`: makes a rule.
+//! `allow`, `deny`, `ask`, `learn` and `observe`: makes a rule.
 
 use anyhow::Context;
 use clap::Args;
@@ -25,7 +25,9 @@ Examples:
   snet-tool deny any any out --to 10.0.0.0/8 --priority 100
   snet-tool deny ./downloaded-thing --note 'not before I have read it'
   snet-tool allow ssh tcp connect --to 192.0.2.7 --for 2h
-  snet-tool ask python3 tcp connect")]
+  snet-tool ask python3 tcp connect
+  snet-tool learn any --for 1d
+  snet-tool observe firefox")]
 pub(crate) struct Arguments {
     /// A name (looked up by snetd), a path, or any
     program: String,

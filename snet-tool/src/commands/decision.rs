@@ -47,11 +47,16 @@ pub(super) fn reason(entry: &JournalEntry) -> String {
         (None, Some(rule)) => match entry.decision.source {
             Source::Answer => format!("answer (rule {rule})"),
             Source::NoAnswer => format!("no answer (rule {rule})"),
+            Source::WouldDeny => format!("would deny (rule {rule})"),
+            Source::WouldAsk => format!("would ask (rule {rule})"),
             _ => format!("rule {rule}"),
         },
         (None, None) => match entry.decision.source {
             Source::Answer => "answer".to_owned(),
             Source::NoAnswer => "no answer".to_owned(),
+            Source::Learned => "learned".to_owned(),
+            Source::WouldDeny => "would deny (no rule)".to_owned(),
+            Source::WouldAsk => "would ask (no rule)".to_owned(),
             Source::Rule => "a rule".to_owned(),
             Source::NoRule => "no rule".to_owned(),
             Source::Kernel => "the kernel".to_owned(),

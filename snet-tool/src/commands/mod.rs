@@ -10,6 +10,7 @@ pub(crate) mod man;
 pub(crate) mod pending;
 mod program_notes;
 pub(crate) mod replay;
+mod review;
 mod rule_sets;
 mod rule_text;
 pub(crate) mod rules;

@@ -164,7 +164,7 @@ pub(super) fn history(session: &Session) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn tell(replaced: &Replaced, session: &Session) -> anyhow::Result<Exit> {
+pub(super) fn tell(replaced: &Replaced, session: &Session) -> anyhow::Result<Exit> {
     let out = &session.out;
     if out.json {
         out.document(replaced)?;

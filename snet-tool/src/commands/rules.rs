@@ -10,7 +10,7 @@ use libsnet::control::RuleRecord;
 use libsnet::types::RuleId;
 
 use super::rule_text::{end_text, program_text, rule_text};
-use super::{Session, each, rule_sets, tickets_text, user_text};
+use super::{Session, each, review, rule_sets, tickets_text, user_text};
 use crate::client::{Changed, Client, ClientError};
 use crate::exit::Exit;
 use crate::output::{Span, Style, Table, action};
@@ -72,6 +72,14 @@ Examples:
     /// Add the rules of a file to those that are there, at once or not at all
     #[command(after_help = "Example:\n  snet-tool rules import rules.toml")]
     Import(rule_sets::File),
+    /// What was learned (see learn), as rules to be accepted or dropped
+    #[command(after_help = "\
+Examples:
+  snet-tool rules review
+  snet-tool rules review accept 1 3
+  snet-tool rules review accept --all --exact
+  snet-tool rules review drop 2")]
+    Review(review::Arguments),
     /// Let a change stand that was applied with --confirm
     #[command(after_help = "Example:\n  snet-tool rules confirm")]
     Confirm,
@@ -110,6 +118,7 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exi
         Command::Diff(file) => rule_sets::diff(&file, session),
         Command::Apply(arguments) => rule_sets::apply(&arguments, session),
         Command::Import(file) => rule_sets::import(&file, session),
+        Command::Review(arguments) => review::run(&arguments, session),
         Command::Confirm => rule_sets::confirm(session),
         Command::History => rule_sets::history(session),
         Command::Rollback { change } => rule_sets::rollback(change, session),

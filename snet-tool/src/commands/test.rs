@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::Args;
-use libsnet::control::{ErrorReply, Explanation, RuleRecord};
+use libsnet::control::{ErrorReply, Explanation, RuleRecord, Source};
 use libsnet::policy::{Action, Program};
 use libsnet::types::{CallFlags, Object, Operation, Operations, Protocol, RuleId, Verdict};
 use nix::unistd::Uid;
@@ -218,8 +218,18 @@ fn tell_why(
         }
         out.line(&line)?;
     }
+    let source = explanation.decision.source;
+    if matches!(source, Source::WouldDeny | Source::WouldAsk) {
+        out.line(&[Span::plain("  only observed: it goes on all the same")])?;
+    }
     if explanation.decision.rule.is_none() {
-        let what = if explanation.asks { "a person is asked" } else { "the fallback applies" };
+        let what = match source {
+            _ if explanation.asks => "a person is asked",
+            Source::Learned => "it is learned",
+            Source::WouldAsk => "a person would be asked",
+            Source::WouldDeny => "the fallback would deny it",
+            _ => "the fallback applies",
+        };
         out.line(&[Span::plain(format!("  no rule decides it: {what}"))])?;
     }
     if explanation.asks {

@@ -18,7 +18,7 @@ pub(crate) fn lints(entries: &[Entry]) -> Vec<String> {
         let what = format!("program {} isn't there now", entry.spec.program);
         lints.push((entry.line, what));
     }
-    rules.retain(|(_, rule)| rule.spec.enabled);
+    rules.retain(|(_, rule)| rule.spec.enabled && rule.spec.action.decides());
     rules.sort_by(|(_, one), (_, other)| one.precedence(other));
     for (at, (line, rule)) in rules.iter().enumerate() {
         let covering = rules.iter().take(at).find(|(_, earlier)| covers(earlier, rule));

@@ -10,6 +10,7 @@ mod deciding;
 mod documents;
 mod harness;
 mod large_programs;
+mod modes;
 mod programs;
 mod rights;
 mod rule_sets;

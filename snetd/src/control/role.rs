@@ -141,6 +141,7 @@ fn is_reading(call: &Call) -> bool {
             | Call::ListRules {}
             | Call::ShowRule { .. }
             | Call::ListHistory {}
+            | Call::ListProposals {}
             | Call::Test { .. }
             | Call::ListTickets {}
             | Call::ListQuestions {}

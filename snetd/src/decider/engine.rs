@@ -130,7 +130,9 @@ impl Engine {
         let rule = answered.as_ref().and_then(|answered| answered.rule);
         let decision = Decision { verdict, source: Source::Answer, rule };
         let scope = answered.and_then(|answered| answered.ticket).filter(|_| with_ticket);
-        let ticket = self.ticket(&event.subject, scope, &decision, now);
+        // The policy tells the tickets of answers by their having no rule.
+        let by_nobody = Decision { rule: None, ..decision.clone() };
+        let ticket = self.ticket(&event.subject, scope, &by_nobody, now);
         (decision, ticket)
     }
 

@@ -141,6 +141,9 @@ fn source_word(source: Source) -> &'static str {
     match source {
         Source::Rule => "rule",
         Source::NoRule => "no-rule",
+        Source::Learned => "learned",
+        Source::WouldDeny => "would-deny",
+        Source::WouldAsk => "would-ask",
         Source::Answer => "answer",
         Source::NoAnswer => "no-answer",
         Source::Kernel => "kernel",

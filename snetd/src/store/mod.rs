@@ -16,6 +16,7 @@
 mod history;
 mod journal;
 mod open;
+mod proposals;
 mod row;
 mod rules;
 

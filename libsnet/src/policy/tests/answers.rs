@@ -14,7 +14,7 @@ const ASKED: Outcome = Outcome::Ask { rule: Some(RuleId(1)) };
 
 /// The ticket of an answer.
 fn answer_ticket(subject: &Subject, verdict: Verdict, answered: &Answered) -> KeptTicket {
-    let decision = Decision { verdict, source: Source::Answer, rule: answered.rule };
+    let decision = Decision { verdict, source: Source::Answer, rule: None };
     kept(1, subject, &decision, answered.ticket.clone().unwrap())
 }
 

@@ -5,6 +5,7 @@
 mod answers;
 mod changes;
 mod corners;
+mod modes;
 mod narrowing;
 mod programs;
 mod properties;

@@ -98,7 +98,7 @@ fn program_tickets_of_random_policies_are_kept_and_decide_calls() {
             decided += agreed(&world, &kept, &curl(), &calls, Names::Known);
         }
     }
-    assert!(decided > 300, "{decided} calls decided");
+    assert!(decided > 200, "{decided} calls decided");
 }
 
 fn stands(rules: &[Rule], kept: &KeptTicket, names: Names) -> bool {

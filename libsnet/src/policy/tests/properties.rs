@@ -154,9 +154,12 @@ proptest! {
                 Says::Decides(Decision { source: Source::Rule, .. }) => {
                     prop_assert!(scope.is_some() || !expressible, "{:?}", object);
                 }
-                Says::Decides(Decision { source: Source::NoRule, .. }) | Says::Asks(_) => {
-                    prop_assert_eq!(scope, None);
-                }
+                Says::Decides(Decision {
+                    source:
+                        Source::NoRule | Source::Learned | Source::WouldDeny | Source::WouldAsk,
+                    ..
+                })
+                | Says::Asks(_) => prop_assert_eq!(scope, None),
                 Says::Decides(other) => prop_assert!(false, "a policy doesn't say {:?}", other),
             }
         }

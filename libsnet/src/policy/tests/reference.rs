@@ -50,19 +50,41 @@ impl World {
         freshness: Freshness,
     ) -> Option<Says> {
         let mut first: Option<(&Rule, bool)> = None;
+        let (mut learns, mut observes) = (false, false);
         for rule in &self.rules {
             let spec = &rule.spec;
             let (matches, stale) = self.is_about(&spec.program, subject);
             let may = matches || stale && freshness == Freshness::Unsure;
             let user = spec.uid.is_none() || spec.uid == Some(subject.uid);
-            if spec.enabled && may && user && covers(&spec.scope, object) {
+            let applies = spec.enabled && may && user && covers(&spec.scope, object);
+            if applies && matches!(spec.action, Action::Learn | Action::Observe) {
+                if !matches {
+                    return None;
+                }
+                learns |= spec.action == Action::Learn;
+                observes |= spec.action == Action::Observe;
+            } else if applies {
                 first = match first {
                     Some((other, _)) if !goes_first(rule, other) => first,
                     _ => Some((rule, matches)),
                 };
             }
         }
+        let observed =
+            |source, rule| Some(Says::Decides(Decision { verdict: Verdict::Allow, source, rule }));
+        let denies = self.fallbacks.get(&object.operation) == Some(&Verdict::Deny);
         match first {
+            None if learns => observed(Source::Learned, None),
+            None if observes && self.unmatched == Unmatched::Ask => {
+                observed(Source::WouldAsk, None)
+            }
+            None if observes && denies => observed(Source::WouldDeny, None),
+            Some((rule, true)) if observes && rule.spec.action == Action::Deny => {
+                observed(Source::WouldDeny, Some(rule.id))
+            }
+            Some((rule, true)) if observes && rule.spec.action == Action::Ask => {
+                observed(Source::WouldAsk, Some(rule.id))
+            }
             None if self.unmatched == Unmatched::Ask => Some(Says::Asks(None)),
             None => Some(Says::Decides(by_fallback(match self.fallbacks.get(&object.operation) {
                 Some(Verdict::Deny) => Verdict::Deny,
@@ -70,6 +92,7 @@ impl World {
             }))),
             Some((rule, true)) => Some(match rule.spec.action {
                 Action::Ask => Says::Asks(Some(rule.id)),
+                Action::Learn | Action::Observe => panic!("it decides nothing"),
                 Action::Allow => Says::Decides(by_rule(Verdict::Allow, rule.id.0)),
                 Action::Deny => Says::Decides(by_rule(Verdict::Deny, rule.id.0)),
             }),
@@ -160,6 +183,8 @@ fn keys(rule: &Rule) -> [i64; 11] {
             Action::Deny => 2,
             Action::Allow => 1,
             Action::Ask => 0,
+            Action::Learn => -1,
+            Action::Observe => -2,
         },
         -i64::try_from(rule.id.0).unwrap(),
     ]

@@ -80,9 +80,21 @@ pub(super) fn scopes() -> impl Strategy<Value = Scope> {
     )
 }
 
+const ACTIONS: &[Action] = &[
+    Action::Allow,
+    Action::Allow,
+    Action::Allow,
+    Action::Deny,
+    Action::Deny,
+    Action::Deny,
+    Action::Ask,
+    Action::Ask,
+    Action::Learn,
+    Action::Observe,
+];
+
 fn specs() -> impl Strategy<Value = RuleSpec> {
-    let action =
-        select(&[Action::Allow, Action::Allow, Action::Deny, Action::Deny, Action::Ask][..]);
+    let action = select(ACTIONS);
     let uid = option::weighted(0.2, select(&[0, 1000][..]));
     let enabled = prop::bool::weighted(0.9);
     (action, select(PROGRAMS), uid, scopes(), 0..3_i32, enabled).prop_map(
