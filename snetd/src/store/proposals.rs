@@ -71,7 +71,6 @@ fn read(row: &SqliteRow) -> Result<ProposalRecord> {
 mod tests {
     use super::super::RuleHits;
     use super::super::tests::empty;
-    use super::*;
     use libsnet::control::JournalEntry;
 
     fn entry(source: &str, exe: &str, remote: Option<&str>, port: u16) -> JournalEntry {
