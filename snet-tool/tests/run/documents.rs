@@ -6,16 +6,25 @@ use std::process::Command;
 
 use crate::harness::Ran;
 
-#[test]
-fn the_tutorial_prints_what_it_says() {
+fn prints_what_it_says(document: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let programs = Path::new(env!("CARGO_BIN_EXE_snet-tool")).parent().unwrap();
     let ran: Ran = Command::new("/usr/bin/python3")
         .arg(root.join("tests/native/document.py"))
-        .arg(root.join("docs/tutorial.md"))
+        .arg(root.join(document))
         .arg(programs)
         .output()
         .unwrap()
         .into();
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn the_tutorial_prints_what_it_says() {
+    prints_what_it_says("docs/tutorial.md");
+}
+
+#[test]
+fn the_page_on_rules_prints_what_it_says() {
+    prints_what_it_says("docs/rules.md");
 }

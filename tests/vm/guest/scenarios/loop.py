@@ -273,19 +273,20 @@ def udp_connect_follows_its_own_rule(g):
 
 @scenario(timeout=300)
 def answers_500_programs_that_connect_at_once(g):
-    """500 processes are held together; all are decided by their rule, none by the fallback."""
+    """500 processes (150 on a slow kernel) are held together; all are decided by their rule, none by the fallback."""
+    count = 150 if g.slow_kernel else 500
     with g.snetd(watching("120s")) as daemon:
         g.tool("allow", "nc", "tcp", "connect")
         daemon.process.send_signal(signal.SIGSTOP)
-        loop = f"for i in $(seq 500); do nc -z -w 60 {g.peer.address4} 7007 & done; " \
+        loop = f"for i in $(seq {count}); do nc -z -w 60 {g.peer.address4} 7007 & done; " \
                "failed=0; for job in $(jobs -p); do wait $job || failed=$((failed+1)); done; echo failed $failed"
         crowd = g.spawn("bash", "-c", loop)
         with Kernel() as kernel:
-            g.eventually(lambda: kernel.count("held") == 500, timeout=120, interval=0.5, what="500 held at once")
+            g.eventually(lambda: kernel.count("held") == count, timeout=120, interval=0.5, what="all held at once")
             daemon.process.send_signal(signal.SIGCONT)
             g.assert_equal(crowd.ended(120), 0)
             g.assert_equal(crowd.output().strip(), "failed 0")
-            g.assert_equal(kernel.count("verdict_allowed"), 500)
+            g.assert_equal(kernel.count("verdict_allowed"), count)
             g.assert_equal(kernel.count("held"), 0)
 
 
