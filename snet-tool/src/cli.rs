@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use libsnet::policy::Action;
 
 use crate::commands::{
-    Session, add_rule, answer, completions, log, man, pending, replay, rules, run, status, test,
-    tickets, watch,
+    Session, add_rule, answer, completions, log, man, open, pending, replay, rules, run, status,
+    test, tickets, watch,
 };
 use crate::exit::{self, Exit};
 use crate::output::{Color, Output};
@@ -81,6 +81,8 @@ enum Command {
     Learn(add_rule::Arguments),
     /// Let a program do everything, and record what would have happened
     Observe(add_rule::Arguments),
+    /// Deny nothing for a while, and log what would have been denied
+    Open(open::Arguments),
     /// What people are asked now
     Pending(pending::Arguments),
     /// Answer a question
@@ -118,6 +120,7 @@ impl Cli {
             Command::Ask(arguments) => add_rule::run(Action::Ask, arguments, &session),
             Command::Learn(arguments) => add_rule::run(Action::Learn, arguments, &session),
             Command::Observe(arguments) => add_rule::run(Action::Observe, arguments, &session),
+            Command::Open(arguments) => open::run(&arguments, &session),
             Command::Pending(arguments) => pending::run(&arguments, &session),
             Command::Answer(arguments) => answer::run(&arguments, &session),
             Command::Rules(arguments) => rules::run(arguments, &session),

@@ -34,7 +34,8 @@ pub(crate) enum Exit {
 /// What `snet-tool --help` and the man page say about what scripts rely on.
 pub(crate) const HELP: &str = "\
 With --json:
-  one document for a single answer (show, test, status, allow, deny, ask, answer)
+  one document for a single answer (show, test, status, allow, deny, ask, answer,
+  open)
   one document on each line for lists, streams and several changes (rules, tickets, log, watch,
   pending)
   errors and notes stay text, on stderr

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 mod decision;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod open;
 pub(crate) mod pending;
 mod program_notes;
 pub(crate) mod replay;

@@ -121,6 +121,25 @@ mod tests {
         assert_eq!(entry.spec.expires_at, Some(4_102_444_800_000));
     }
 
+    proptest::proptest! {
+        /// Whatever is in a file: rules or errors with their places.
+        #[test]
+        fn any_text_is_read_or_refused(
+            text in "[ -~\n]{0,200}",
+            rule in "(action|program|to|port|user|until|note|number) = (\"[a-z0-9:./-]{0,20}\"|[0-9-]{1,12})",
+        ) {
+            for text in [text.clone(), format!("version = 1\n[[rule]]\n{rule}\n{text}"), format!("version = 1\n[[rule]]\naction = \"deny\"\nprogram = \"x\"\n{rule}\n")] {
+                if let Err(errors) = parse(&text) {
+                    proptest::prop_assert!(!errors.is_empty());
+                    for error in errors {
+                        let place = error.split(':').next().unwrap().parse::<usize>();
+                        proptest::prop_assert!(place.is_ok(), "{}", error);
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_left_out_means_any() {
         let [entry] = parse("version = 1\n[[rule]]\naction = \"deny\"\nprogram = \"any\"\n")

@@ -61,3 +61,15 @@ fn what_is_observed_is_not_blocked_and_the_log_tells_what_would_have_been() {
     home.done(&["rules", "delete", "2"]);
     assert!(!visit(&home, &server));
 }
+
+#[test]
+fn the_way_out_denies_nothing_and_ends_by_itself() {
+    let (home, server) = (Home::denying().begun(), Server::start());
+    home.done(&["deny", "any", "any", "any", "--priority", "100"]);
+    assert!(!visit(&home, &server));
+    let opened = home.done(&["open", "3s"]);
+    assert!(opened.starts_with("nothing is denied until 20"), "{opened}");
+    assert!(visit(&home, &server));
+    eventually("the end of it", || (!home.done(&["rules"]).contains("opened")).then_some(()));
+    assert!(!visit(&home, &server));
+}
