@@ -4,7 +4,7 @@
 //! A call of a non-blocking socket can't be held until somebody has read the question: it gets
 //! the fallback in time, and an answer that comes later is for its next attempt.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libsnet::control::{Answer, Decision, Keep, QuestionId, Source as DecidedBy};
 use libsnet::types::{Event, RuleId, Scope, Ticket, TicketTarget};
@@ -143,11 +143,5 @@ impl Duty {
     /// The subject, the object and the rule of a question.
     pub(super) fn matter(&self, id: QuestionId) -> Option<(Event, Option<RuleId>)> {
         self.questions.matter(id).map(|(event, rule)| (event.clone(), rule))
-    }
-
-    /// Until when nothing has to be done about questions.
-    pub(super) fn questions_end(&self) -> Instant {
-        const LONG: Duration = Duration::from_secs(3600);
-        self.questions.next_end().unwrap_or_else(|| Instant::now() + LONG)
     }
 }

@@ -99,7 +99,8 @@ impl Duty {
     }
 
     async fn step(&mut self) -> Next {
-        let questions_end = self.questions_end();
+        let questions = self.questions.next_end();
+        let question_ends = questions.unwrap_or_else(Instant::now);
         if let Some(link) = &mut self.link {
             tokio::select! {
                 event = link.events.next_event() => {
@@ -108,7 +109,7 @@ impl Duty {
                 }
                 heard = self.hears.recv() => self.hear(heard),
                 order = self.inbox.recv() => self.obey(order).await,
-                () = tokio::time::sleep_until(questions_end.into()) => {
+                () = tokio::time::sleep_until(question_ends.into()), if questions.is_some() => {
                     self.close_expired();
                     Next::GoOn
                 }
@@ -121,7 +122,7 @@ impl Duty {
                 }
                 heard = self.hears.recv() => self.hear(heard),
                 order = self.inbox.recv() => self.obey(order).await,
-                () = tokio::time::sleep_until(questions_end.into()) => {
+                () = tokio::time::sleep_until(question_ends.into()), if questions.is_some() => {
                     self.close_expired();
                     Next::GoOn
                 }

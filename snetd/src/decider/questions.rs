@@ -15,9 +15,11 @@ use libsnet::types::{
 
 use super::source::is_supervised;
 
-/// Questions at once, and calls that wait for one answer. Past either the fallback applies.
+/// Questions at once, those of one user, and calls that wait for answers. Past each of them the
+/// fallback applies.
 const QUESTIONS: usize = 1024;
-const CALLS: usize = 4096;
+const QUESTIONS_OF_USER: usize = 256;
+const CALLS: usize = 16384;
 
 /// A call that waits for an answer.
 #[derive(Debug)]
@@ -106,11 +108,15 @@ impl Questions {
         rule: Option<RuleId>,
         terms: Terms,
     ) -> Option<Duration> {
+        if self.open.values().map(|question| question.calls.len()).sum::<usize>() >= CALLS {
+            return None;
+        }
         let matter = Matter::of(&event.subject, &event.object);
         let known = self.open.iter().find(|(_, question)| question.matter == matter);
         let id = match known {
             Some((id, _)) => *id,
             None if self.open.len() >= QUESTIONS => return None,
+            None if self.of_user(matter.uid) >= QUESTIONS_OF_USER => return None,
             None => {
                 self.last += 1;
                 QuestionId(self.last)
@@ -123,15 +129,16 @@ impl Questions {
             until: terms.now + terms.open_for,
             calls: Vec::new(),
         });
-        if question.calls.len() >= CALLS {
-            return None;
-        }
         let left = question.until.saturating_duration_since(terms.now);
         let nothing_prolongs = [CallFlags::NONBLOCK, CallFlags::IO_URING, CallFlags::LOCKED];
         let brief = nothing_prolongs.iter().any(|flag| event.object.flags.contains(*flag));
         let held = if brief { left.min(terms.nonblock) } else { left };
         question.calls.push(Waiting { event, held_until: terms.now + held });
         Some(held)
+    }
+
+    fn of_user(&self, uid: u32) -> usize {
+        self.open.values().filter(|question| question.matter.uid == uid).count()
     }
 
     /// Takes a question out, to answer it.
@@ -281,14 +288,20 @@ mod tests {
     #[test]
     fn questions_are_bounded() {
         let (mut questions, now) = (Questions::default(), Instant::now());
-        for number in 0..QUESTIONS as u64 {
-            assert!(ask(&mut questions, event(number, "/bin/x", number), now).is_some());
+        let of_user = |uid, inode| {
+            let mut event = event(inode, "/bin/x", inode);
+            event.subject.uid = uid;
+            event
+        };
+        for number in 0..QUESTIONS_OF_USER as u64 {
+            assert!(ask(&mut questions, of_user(0, number), now).is_some());
         }
-        assert_eq!(ask(&mut questions, event(0, "/bin/y", 0), now), None);
-        for number in 1..CALLS as u64 {
-            assert!(ask(&mut questions, event(number, "/bin/x", 0), now).is_some());
+        assert_eq!(ask(&mut questions, of_user(0, 9999), now), None);
+        assert!(ask(&mut questions, of_user(1, 9999), now).is_some(), "another user");
+        for _ in questions.list(now).len()..CALLS {
+            assert!(ask(&mut questions, of_user(0, 0), now).is_some());
         }
-        assert_eq!(ask(&mut questions, event(0, "/bin/x", 0), now), None);
+        assert_eq!(ask(&mut questions, of_user(0, 0), now), None);
     }
 
     #[test]
