@@ -64,7 +64,8 @@ debug-test: build ## Run the module's tests on a kernel with KASAN, lockdep, kme
 demo: build ## The main job on this machine, without module or root, as a transcript of real commands
 	@tests/native/demo.sh target/release
 
-bench: build ## What `snet-tool run` costs, beside no supervision and strace
+bench: build ## What deciding costs, and `snet-tool run` beside no supervision and strace
+	@target/release/examples/policy_cost
 	@tests/native/bench.py target/release
 
 demo-vm: build ## The main job with the kernel module, in a VM
