@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use libsnet::policy::Action;
 
 use crate::commands::{
-    Session, add_rule, answer, completions, log, man, open, pending, replay, rules, run, status,
-    test, tickets, watch,
+    Session, add_rule, answer, completions, doctor, log, man, open, pending, replay, rules, run,
+    status, test, tickets, watch,
 };
 use crate::exit::{self, Exit};
 use crate::output::{Color, Output};
@@ -103,6 +103,8 @@ enum Command {
     Run(run::Arguments),
     /// Is the firewall at work?
     Status(status::Arguments),
+    /// What keeps it from working, and what to do about it
+    Doctor(doctor::Arguments),
     /// Write the completions of a shell to stdout
     Completions(completions::Arguments),
     /// Write the man pages
@@ -131,6 +133,7 @@ impl Cli {
             Command::Watch(arguments) => watch::run(arguments, &session),
             Command::Run(arguments) => run::run(arguments, &session),
             Command::Status(arguments) => status::run(arguments, &session),
+            Command::Doctor(arguments) => doctor::run(&arguments, &session),
             Command::Completions(arguments) => completions::run(arguments, &session),
             Command::Man(arguments) => man::run(arguments, &session),
         }

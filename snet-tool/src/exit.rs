@@ -37,7 +37,7 @@ With --json:
   one document for a single answer (show, test, status, allow, deny, ask, answer,
   open)
   one document on each line for lists, streams and several changes (rules, tickets, log, watch,
-  pending)
+  pending, doctor)
   errors and notes stay text, on stderr
 
 Exit codes:

@@ -5,6 +5,7 @@ pub(crate) mod add_rule;
 pub(crate) mod answer;
 pub(crate) mod completions;
 mod decision;
+pub(crate) mod doctor;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod open;

@@ -434,3 +434,33 @@ def shipped_configuration_is_right(g):
     """The shipped daemon accepts the shipped file."""
     g.run(*arguments(Path("/etc/snet/snetd.toml")), "--check-config", check=True)
     g.assert_true(Path(SNETD).exists(), SNETD)
+
+
+@scenario
+def doctor_tells_what_is_wrong_and_what_to_do(g):
+    """All is well: exit code 0. Without the module or the daemon: what to do, and exit code 1."""
+    with g.snetd(CLOSED):
+        well = g.tool("doctor")
+        g.assert_in("snetd decides what the module holds", well.out)
+        g.unload_module()
+        g.eventually(lambda: g.tool("doctor", check=False).rc == 1, what="it is noticed")
+        g.assert_in("modprobe snet", g.tool("doctor", check=False).out)
+        g.load_module()
+        g.eventually(lambda: g.tool("doctor", check=False).rc == 0, 20, what="all is well again")
+    g.assert_in("systemctl enable --now snetd", g.tool("doctor", check=False).out)
+
+
+@scenario
+def observing_blocks_nothing_and_takes_back_tickets_that_deny(g):
+    """The way out: a program that is denied by a ticket in the kernel may at once, and may not when that is over."""
+    with g.snetd({}):
+        g.tool("deny", "python3", "tcp", "connect")
+        client = Client(g)
+        for _ in range(2):
+            g.assert_equal(client.call("tcp", g.peer.address4, 8080), "EACCES")
+        g.assert_equal(counter(g, "ticket_denied"), 1)
+        g.tool("open", "1h")
+        g.assert_equal(client.call("tcp", g.peer.address4, 8080), "ok")
+        g.eventually(lambda: "would deny (rule 1)" in g.tool("log").out, what="the log tells what would have been")
+        g.tool("rules", "delete", "2")
+        g.assert_equal(client.call("tcp", g.peer.address4, 8080), "EACCES")

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `doctor`: what keeps snet from working on this machine, and what to do about it.
+//!
+//! Looks at files under `/proc`, `/sys` and `/boot`, and asks snetd for its status; changes nothing.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use libsnet::control::{DEFAULT_SOCKET, StatusReply};
+use serde::Serialize;
+
+use super::Session;
+use crate::exit::Exit;
+use crate::output::{Span, Style, duration};
+
+/// Nothing to say.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  snet-tool doctor
+  snet-tool doctor --json | jq -r 'select(.state != \"ok\").advice'
+
+The exit code is 1 when something keeps snet from deciding every program's calls.")]
+pub(crate) struct Arguments {}
+
+/// How a thing stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// As it should be.
+    Ok,
+    /// It works, but not all of it, or not for long.
+    Warning,
+    /// It doesn't.
+    Bad,
+}
+
+/// What was looked at.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    about: &'static str,
+    state: State,
+    what: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    advice: String,
+}
+
+impl Finding {
+    fn ok(about: &'static str, what: impl Into<String>) -> Self {
+        Self { about, state: State::Ok, what: what.into(), advice: String::new() }
+    }
+
+    fn warning(about: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { about, state: State::Warning, what: what.into(), advice: advice.into() }
+    }
+
+    fn bad(about: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { about, state: State::Bad, what: what.into(), advice: advice.into() }
+    }
+}
+
+/// The file system of the machine that is looked at.
+struct Machine {
+    root: PathBuf,
+}
+
+impl Machine {
+    fn read(&self, path: &str) -> Option<String> {
+        let text = fs::read_to_string(self.root.join(path)).ok()?;
+        Some(text.trim().to_owned())
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.root.join(path).exists()
+    }
+}
+
+/// Tells all findings, and by the exit code whether any of them is bad.
+pub(crate) fn run(_: &Arguments, session: &Session) -> anyhow::Result<Exit> {
+    let machine = Machine { root: "/".into() };
+    let began = Instant::now();
+    let status = session.connect().and_then(|mut client| client.status());
+    let answered = began.elapsed();
+    let mut findings = kernel(&machine);
+    findings.push(module(&machine));
+    findings.extend(locks(&machine));
+    match &status {
+        Ok(status) => {
+            findings.extend(daemon(status));
+            let what = format!("answered in {}", duration(answered));
+            findings.push(Finding::ok("socket", what));
+        }
+        Err(error) => findings.push(Finding::bad(
+            "snetd",
+            error.to_string(),
+            "as root: systemctl enable --now snetd; journalctl -u snetd says why it doesn't run",
+        )),
+    }
+    findings.extend(socket(Path::new(DEFAULT_SOCKET)));
+    findings.push(supervision(&machine));
+    for finding in &findings {
+        tell(finding, session)?;
+    }
+    let bad = findings.iter().any(|finding| finding.state == State::Bad);
+    Ok(if bad { Exit::Failure } else { Exit::Success })
+}
+
+fn tell(finding: &Finding, session: &Session) -> anyhow::Result<()> {
+    let out = &session.out;
+    if out.json {
+        return Ok(out.document(finding)?);
+    }
+    let (word, style) = match finding.state {
+        State::Ok => ("ok", Style::Good),
+        State::Warning => ("warning", Style::Bold),
+        State::Bad => ("bad", Style::Bad),
+    };
+    let about = Span::plain(finding.about).padded(12);
+    out.line(&[Span::new(word, style).padded(9), about, Span::plain(&finding.what)])?;
+    if !finding.advice.is_empty() {
+        out.line(&[Span::plain("").padded(21), Span::dim(format!("→ {}", finding.advice))])?;
+    }
+    Ok(())
+}
+
+/// Options without which the module can't attach.
+const OPTIONS: [&str; 4] = [
+    "CONFIG_MODULES",
+    "CONFIG_SECURITY_NETWORK",
+    "CONFIG_KPROBES",
+    "CONFIG_DYNAMIC_FTRACE_WITH_ARGS",
+];
+
+fn kernel(machine: &Machine) -> Vec<Finding> {
+    let release = machine.read("proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut findings = Vec::new();
+    match machine.read(&format!("boot/config-{release}")) {
+        Some(config) => {
+            let missing: Vec<&str> = OPTIONS
+                .into_iter()
+                .filter(|option| !config.lines().any(|line| line == format!("{option}=y")))
+                .collect();
+            findings.push(match missing.as_slice() {
+                [] => Finding::ok("kernel", format!("{release}, with what the module needs")),
+                missing => Finding::bad(
+                    "kernel",
+                    format!("{release} lacks {}", missing.join(", ")),
+                    "the module can't work with it; `snet-tool run` can",
+                ),
+            });
+        }
+        None if !machine.exists("proc/modules") => findings.push(Finding::bad(
+            "kernel",
+            format!("{release} loads no modules"),
+            "`snet-tool run -- PROGRAM` needs none",
+        )),
+        None => findings.push(Finding::warning(
+            "kernel",
+            format!("{release}; there is no /boot/config-{release} to look at"),
+            "modprobe snet tells what is missing",
+        )),
+    }
+    if machine.read("proc/sys/kernel/ftrace_enabled").as_deref() == Some("0") {
+        findings.push(Finding::bad(
+            "ftrace",
+            "kernel.ftrace_enabled is 0, so that nothing can be attached",
+            "sysctl kernel.ftrace_enabled=1",
+        ));
+    }
+    if let Some(active) = machine.read("sys/kernel/security/lsm")
+        && !active.split(',').any(|name| name == "bpf")
+    {
+        findings.push(Finding::warning(
+            "security",
+            format!("bpf isn't among the active security modules ({active})"),
+            "the module attaches elsewhere then; add bpf to lsm= on the kernel's command line",
+        ));
+    }
+    let patches = fs::read_dir(machine.root.join("sys/kernel/livepatch"));
+    if patches.is_ok_and(|mut patches| patches.next().is_some()) {
+        findings.push(Finding::warning(
+            "livepatch",
+            "a live patch is in force, and may have one of the functions that snet needs",
+            "modprobe snet tells, if so",
+        ));
+    }
+    findings
+}
+
+fn module(machine: &Machine) -> Finding {
+    let version = machine.read("sys/module/snet/version");
+    let line = machine.read("proc/cmdline").unwrap_or_default();
+    let disabled = line.split_whitespace().any(|word| word == "snet.disable=1");
+    match version {
+        Some(version) => Finding::ok("module", format!("snet {version} is loaded")),
+        None if machine.exists("sys/module/snet") => Finding::ok("module", "snet is loaded"),
+        None if disabled => Finding::bad(
+            "module",
+            "snet.disable=1 on the kernel's command line keeps it from being loaded",
+            "boot without it",
+        ),
+        None => Finding::bad(
+            "module",
+            "not loaded",
+            "as root: modprobe snet; dkms status tells whether it was built for this kernel",
+        ),
+    }
+}
+
+/// Secure Boot, and what it locks down.
+fn locks(machine: &Machine) -> Option<Finding> {
+    let lockdown = machine.read("sys/kernel/security/lockdown")?;
+    let active = lockdown.split('[').nth(1)?.split(']').next()?.to_owned();
+    if active == "none" {
+        return None;
+    }
+    Some(Finding::warning(
+        "lockdown",
+        format!("the kernel is locked down ({active}): it takes signed modules only"),
+        "enrol the key that DKMS signs with: mokutil --import /var/lib/dkms/mok.pub, then reboot",
+    ))
+}
+
+fn daemon(status: &StatusReply) -> Vec<Finding> {
+    let mut findings = vec![match &status.daemon.problem {
+        None => {
+            let what =
+                format!("{} runs, with {} rules", status.daemon.version, status.daemon.rules);
+            Finding::ok("snetd", what)
+        }
+        Some(problem) => Finding::warning("snetd", problem.clone(), "journalctl -u snetd"),
+    }];
+    findings.push(match &status.kernel {
+        Some(_) => Finding::ok("decider", "snetd decides what the module holds"),
+        None => Finding::bad(
+            "decider",
+            "snetd isn't the module's decider: no program is mediated but those under `run`",
+            "load the module; another decider may be registered",
+        ),
+    });
+    if status.daemon.journal_dropped > 0 {
+        let what = format!("{} entries were lost", status.daemon.journal_dropped);
+        findings.push(Finding::warning("journal", what, "the disk is slower than the calls"));
+    }
+    findings
+}
+
+/// Only root may make another socket in its place.
+fn socket(path: &Path) -> Option<Finding> {
+    let directory = fs::metadata(path.parent()?).ok()?;
+    let open = directory.uid() != 0 || directory.mode() & 0o022 != 0;
+    open.then(|| {
+        let place = path.parent().unwrap_or(path).display();
+        Finding::bad(
+            "socket",
+            format!("others than root may write into {place}, and take snetd's place"),
+            format!("chown root {place}; chmod 755 {place}"),
+        )
+    })
+}
+
+fn supervision(machine: &Machine) -> Finding {
+    match machine.read("proc/sys/kernel/yama/ptrace_scope").as_deref() {
+        Some("2" | "3") => Finding::warning(
+            "run",
+            "kernel.yama.ptrace_scope keeps `snet-tool run` from looking at its programs",
+            "sysctl kernel.yama.ptrace_scope=1, unless it is to stay so",
+        ),
+        _ if !machine.exists("proc/sys/kernel/seccomp") => Finding::warning(
+            "run",
+            "the kernel has no seccomp: `snet-tool run` can't work",
+            "use the module",
+        ),
+        _ => Finding::ok("run", "`snet-tool run` can hold a program without the module"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fake {
+        dir: tempfile::TempDir,
+    }
+
+    impl Fake {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let fake = Self { dir: tempfile::tempdir().unwrap() };
+            for (path, text) in files {
+                let path = fake.dir.path().join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            fake
+        }
+
+        fn machine(&self) -> Machine {
+            Machine { root: self.dir.path().to_owned() }
+        }
+    }
+
+    const RELEASE: (&str, &str) = ("proc/sys/kernel/osrelease", "6.1.0\n");
+
+    fn states(findings: &[Finding]) -> Vec<(&str, State)> {
+        findings.iter().map(|finding| (finding.about, finding.state)).collect()
+    }
+
+    #[test]
+    fn a_stock_kernel_is_fine() {
+        let config: String = OPTIONS.iter().map(|option| format!("{option}=y\n")).collect();
+        let fake = Fake::new(&[
+            RELEASE,
+            ("boot/config-6.1.0", &config),
+            ("proc/sys/kernel/ftrace_enabled", "1\n"),
+            ("sys/kernel/security/lsm", "lockdown,capability,landlock,yama,apparmor,bpf"),
+        ]);
+        assert_eq!(states(&kernel(&fake.machine())), [("kernel", State::Ok)]);
+    }
+
+    #[test]
+    fn each_thing_that_is_missing_is_told() {
+        let fake = Fake::new(&[
+            RELEASE,
+            ("boot/config-6.1.0", "CONFIG_MODULES=y\nCONFIG_KPROBES=m\n"),
+            ("proc/sys/kernel/ftrace_enabled", "0\n"),
+            ("sys/kernel/security/lsm", "lockdown,capability"),
+            ("sys/kernel/livepatch/fix/enabled", "1"),
+        ]);
+        let findings = kernel(&fake.machine());
+        assert!(findings[0].what.contains("lacks CONFIG_SECURITY_NETWORK, CONFIG_KPROBES"));
+        assert_eq!(
+            states(&findings)[1..],
+            [("ftrace", State::Bad), ("security", State::Warning), ("livepatch", State::Warning),]
+        );
+        let without = Fake::new(&[RELEASE]);
+        assert!(kernel(&without.machine())[0].what.contains("loads no modules"));
+    }
+
+    #[test]
+    fn why_the_module_is_not_loaded_is_told() {
+        let disabled = Fake::new(&[("proc/cmdline", "quiet snet.disable=1")]);
+        assert!(module(&disabled.machine()).what.contains("snet.disable=1"));
+        assert!(module(&Fake::new(&[]).machine()).advice.contains("modprobe snet"));
+        let loaded = Fake::new(&[("sys/module/snet/version", "0.1.0\n")]);
+        assert_eq!(module(&loaded.machine()), Finding::ok("module", "snet 0.1.0 is loaded"));
+    }
+
+    #[test]
+    fn lockdown_and_yama_are_told_where_they_matter() {
+        let locked = Fake::new(&[
+            ("sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
+            ("proc/sys/kernel/yama/ptrace_scope", "3\n"),
+        ]);
+        assert!(locks(&locked.machine()).unwrap().what.contains("(integrity)"));
+        assert_eq!(supervision(&locked.machine()).state, State::Warning);
+        let open = Fake::new(&[
+            ("sys/kernel/security/lockdown", "[none] integrity confidentiality\n"),
+            ("proc/sys/kernel/seccomp/actions_avail", "user_notif"),
+        ]);
+        assert_eq!(locks(&open.machine()), None);
+        assert_eq!(supervision(&open.machine()).state, State::Ok);
+    }
+}
