@@ -7,8 +7,12 @@ use libsnet::types::Cause;
 use super::Session;
 use crate::output::{OutputError, Span, verdict};
 
-/// Prints a decision.
-pub(super) fn tell(entry: &JournalEntry, session: &Session) -> Result<(), OutputError> {
+/// Prints a decision, with its number in front if that is wanted.
+pub(super) fn tell(
+    entry: &JournalEntry,
+    numbered: bool,
+    session: &Session,
+) -> Result<(), OutputError> {
     if session.out.json {
         return session.out.document(entry);
     }
@@ -16,7 +20,11 @@ pub(super) fn tell(entry: &JournalEntry, session: &Session) -> Result<(), Output
         let text = format!("{} decisions of the kernel aren't known: too many", entry.dropped);
         session.out.line(&[Span::dim(text)])?;
     }
-    session.out.line(&line(entry, session))
+    let mut spans = line(entry, session);
+    if let Some(number) = entry.id.filter(|_| numbered) {
+        spans.insert(0, Span::plain(number).padded(8));
+    }
+    session.out.line(&spans)
 }
 
 /// `2026-11-22 15:42:07.123  deny   curl[4711]  tcp connect to 192.0.2.1:443  rule 3  …`.

@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// All that are kept, in JSON, a line each: for `replay`
     #[arg(long, conflicts_with_all = ["follow", "lines"])]
     export: bool,
+    /// Each with its number, for test --event
+    #[arg(long, conflicts_with = "follow")]
+    numbers: bool,
     /// Go on with the decisions as they are made, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
@@ -46,7 +49,7 @@ pub(super) fn verdict(text: &str) -> Result<Verdict, String> {
 
 /// Prints them, the oldest first.
 pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exit> {
-    let Arguments { lines, verdict, follow, export } = arguments;
+    let Arguments { lines, verdict, follow, export, numbers } = arguments;
     if export {
         for entry in read(&mut session.connect()?, u32::MAX, verdict)? {
             session.out.document(&entry)?;
@@ -57,7 +60,7 @@ pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exi
     let live = if follow { Some(watch::begin(session)?) } else { None };
     let entries = read(&mut session.connect()?, lines, verdict)?;
     for entry in &entries {
-        decision::tell(entry, session)?;
+        decision::tell(entry, numbers, session)?;
     }
     match live {
         None if entries.is_empty() && !session.out.json => session.out.note("no decisions"),

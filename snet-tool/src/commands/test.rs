@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use anyhow::Context;
 use clap::Args;
 use libsnet::control::{ErrorReply, Explanation, RuleRecord, Source};
 use libsnet::policy::{Action, Program};
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use super::rule_text::rule_text;
 use super::{Session, user_text};
-use crate::call::SocketKind;
+use crate::call::{SocketKind, object_of};
 use crate::client::{Client, ClientError, Explained};
 use crate::exit::{Exit, UsageError};
 use crate::output::{Span, action, verdict};
@@ -25,19 +26,24 @@ use crate::{program, words};
 Examples:
   snet-tool test curl tcp connect --to 192.0.2.1:443
   snet-tool test nginx tcp bind --local-port 80 --user www-data
+  snet-tool test --event 4711
   if snet-tool test backup udp send --to 10.0.0.1:53 > /dev/null; then echo allowed; fi
 
 The exit code is 0 when the call would be allowed, also because such calls aren't watched,
 and 3 when it would be denied.")]
 pub(crate) struct Arguments {
     /// A name (looked up by snetd) or a path
-    program: String,
+    #[arg(required_unless_present = "event")]
+    program: Option<String>,
     /// tcp, udp, udplite, sctp, mptcp, icmp, raw, packet, unix, other, or a protocol number
-    #[arg(value_name = "PROTO", value_parser = words::protocol)]
-    protocol: (Protocol, Option<u16>),
+    #[arg(value_name = "PROTO", value_parser = words::protocol, required_unless_present = "event")]
+    protocol: Option<(Protocol, Option<u16>)>,
     /// create, bind, listen, connect, accept, send or recv
-    #[arg(value_name = "OP", value_parser = words::operation)]
-    operation: Operation,
+    #[arg(value_name = "OP", value_parser = words::operation, required_unless_present = "event")]
+    operation: Option<Operation>,
+    /// The call of this decision in the journal (see log --numbers), instead
+    #[arg(long, value_name = "N", conflicts_with_all = ["program", "protocol", "operation", "to", "port", "local_port", "user"])]
+    event: Option<i64>,
     /// The peer
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = words::endpoint)]
     to: Option<(IpAddr, Option<u16>)>,
@@ -54,13 +60,12 @@ pub(crate) struct Arguments {
 
 /// Asks, and tells the answer by the exit code too.
 pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exit> {
-    let program = program::parse(&arguments.program)?;
-    if program == Program::Any {
-        return Err(UsageError::new("a call is made by one program, not by any").into());
-    }
-    let uid = arguments.user.unwrap_or_else(|| Uid::effective().as_raw());
-    let object = arguments.object()?;
+    let described = arguments.event.is_none().then(|| arguments.call()).transpose()?;
     let mut client = session.connect()?;
+    let (program, uid, object) = match (described, arguments.event) {
+        (Some(described), _) => described,
+        (None, number) => recorded(&mut client, number.unwrap_or_default())?,
+    };
     let (program, explained) = ask(&mut client, program, uid, &object, session)?;
     let asks = explained.watched && explained.explanation.asks;
     let outcome =
@@ -122,17 +127,41 @@ fn ask(
     Ok((program, explained))
 }
 
+/// The call of a decision in the journal.
+fn recorded(client: &mut Client, number: i64) -> anyhow::Result<(Program, u32, Object)> {
+    let found = client.log(1, Some(number.saturating_add(1)), None)?;
+    let entry = found.first().filter(|entry| entry.id == Some(number));
+    let entry = entry.with_context(|| format!("no decision {number} in the journal"))?;
+    let exe = entry.exe.as_ref().context("it isn't known which program made that call")?;
+    Ok((Program::Path(exe.into()), entry.uid, object_of(entry)))
+}
+
 impl Arguments {
+    /// The call that is described.
+    fn call(&self) -> Result<(Program, u32, Object), UsageError> {
+        let missing = || UsageError::new("PROGRAM, PROTO and OP are needed");
+        let program = program::parse(self.program.as_deref().ok_or_else(missing)?)?;
+        if program == Program::Any {
+            return Err(UsageError::new("a call is made by one program, not by any"));
+        }
+        let uid = self.user.unwrap_or_else(|| Uid::effective().as_raw());
+        let (protocol, operation) = self.protocol.zip(self.operation).ok_or_else(missing)?;
+        Ok((program, uid, self.object(protocol, operation)?))
+    }
+
     /// The call as the kernel would tell of it.
-    fn object(&self) -> Result<Object, UsageError> {
-        let (protocol, number) = self.protocol;
+    fn object(
+        &self,
+        (protocol, number): (Protocol, Option<u16>),
+        operation: Operation,
+    ) -> Result<Object, UsageError> {
         let remote = self.remote()?;
         let v6 = remote.is_some_and(|remote| remote.is_ipv6());
         let unspecified: IpAddr =
             if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
         let socket = SocketKind::of(protocol, v6);
         let object = Object {
-            operation: self.operation,
+            operation,
             protocol,
             family: socket.family,
             kind: socket.kind,

@@ -82,7 +82,7 @@ pub(super) fn go_on(
         if is_known(&mut known, &entry) || verdict.is_some_and(|it| it != entry.decision.verdict) {
             continue;
         }
-        decision::tell(&entry, session)?;
+        decision::tell(&entry, false, session)?;
     }
     Ok(())
 }

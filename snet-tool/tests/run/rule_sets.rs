@@ -172,6 +172,12 @@ fn recorded_decisions_are_replayed_against_other_rules() {
         fs::write(&events, &exported).unwrap();
         (exported.lines().count() == 4).then_some(())
     });
+    let numbered = home.done(&["log", "--numbers"]);
+    let number = numbered.lines().last().unwrap().split_whitespace().next().unwrap().to_owned();
+    let explained = home.done(&["test", "--event", &number]);
+    assert!(explained.starts_with("allow: /usr/bin/python3.11 as "), "{explained}");
+    assert!(explained.contains("tcp connect to 127.0.0.1:9\n"), "{explained}");
+    assert!(ran(&home, &["test", "--event", "999"]).err.contains("no decision 999"));
     let replay = |rules: &str| {
         let file = write(&home, rules);
         ran(&home, &["replay", &events, "--rules", &file])
