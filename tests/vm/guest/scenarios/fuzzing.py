@@ -130,6 +130,8 @@ def survives_messages_that_are_nearly_right(g):
             g.assert_equal([command for command in (uapi.CMD_EVENT, uapi.CMD_AUDIT, 0, 18, 255) if fuzzer.accepted[command]],
                            [], "commands that only the kernel sends, and none")
             fuzzer.command(uapi.CMD_TICKET_FLUSH)
+            # Some operation that nobody would answer may be watched by now.
+            fuzzer.command(uapi.CMD_WATCH_FLUSH)
         traffic.end()
     with Decider() as decider:
         decider.control.command(uapi.CMD_POLICY_SET, policy(20000, uapi.VERDICT_DENY, max_requests=4096, max_tickets=1000,
