@@ -22,6 +22,9 @@ pub(crate) fn parse(word: &str) -> Result<Program, UsageError> {
         return word.parse().map_err(UsageError::new);
     }
     let typed = Path::new(word);
+    if word.starts_with('/') && matches!(word.parse(), Ok(Program::Pattern(_))) {
+        return word.parse().map_err(UsageError::new);
+    }
     if typed.is_dir() {
         return Err(UsageError(format!("'{word}' is a directory, not a program")));
     }

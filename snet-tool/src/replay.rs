@@ -2,7 +2,7 @@
 //! What the rules of a file would have said of calls that were decided before. Pure, but for a
 //! look at where names of programs lead on this machine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use libsnet::control::{JournalEntry, Source};
@@ -45,9 +45,13 @@ impl Files {
         Identity { device: 1, inode }
     }
 
-    fn candidates(&mut self, program: &Program) -> Vec<Candidate> {
+    /// Of a pattern: those among the programs that made calls.
+    fn candidates(&mut self, program: &Program, callers: &BTreeSet<PathBuf>) -> Vec<Candidate> {
         let paths = match program {
             Program::Any => Vec::new(),
+            Program::Pattern(pattern) => {
+                callers.iter().filter(|path| pattern.matches(path)).cloned().collect()
+            }
             Program::Path(path) => vec![path.clone()],
             Program::Name(name) => usual_places(name).collect(),
         };
@@ -61,15 +65,16 @@ impl Files {
 }
 
 impl Rules {
-    /// Those of a file, and the verdict on what none of them is about.
-    pub(crate) fn new(entries: &[Entry], fallback: Verdict) -> Self {
+    /// Those of a file, and the verdict on what none of them is about. `callers`: paths of the
+    /// programs whose calls are held against them.
+    pub(crate) fn new(entries: &[Entry], fallback: Verdict, callers: &BTreeSet<PathBuf>) -> Self {
         let numbered = (1..).map(RuleId).zip(entries);
         let lines = numbered.clone().map(|(id, entry)| (id, entry.line)).collect();
         let rules: Vec<Rule> =
             numbered.map(|(id, entry)| Rule { id, spec: entry.spec.clone() }).collect();
         let (mut files, mut table) = (Files::default(), ProgramTable::new());
         for program in ProgramTable::wanted(&rules) {
-            table.set(program.clone(), files.candidates(program));
+            table.set(program.clone(), files.candidates(program, callers));
         }
         let fallbacks: Fallbacks = Operation::ALL.iter().map(|one| (*one, fallback)).collect();
         Self { policy: Policy::compile(rules, &table, HOST, fallbacks), lines, files }
@@ -128,7 +133,7 @@ mod tests {
 
     fn rules(text: &str) -> Rules {
         let entries = parse(&format!("version = 1\n{text}")).unwrap();
-        Rules::new(&entries, Verdict::Deny)
+        Rules::new(&entries, Verdict::Deny, &["/no/such/sh".into()].into())
     }
 
     fn entry(source: &str, exe: &str) -> JournalEntry {
@@ -152,6 +157,13 @@ mod tests {
         assert_eq!(says(&entry("no-rule", "/no/such/bash")), by_fallback(Verdict::Allow));
         let asks = rules(&SH.replace("deny", "ask")).say(&entry("rule", "/no/such/sh"));
         assert_eq!(asks, Some(Says { verdict: None, line: Some(2) }));
+    }
+
+    #[test]
+    fn a_pattern_is_about_the_programs_that_made_calls() {
+        let mut rules = rules(&SH.replace("/no/such/sh", "/no/*/sh"));
+        let says = rules.say(&entry("rule", "/no/such/sh"));
+        assert_eq!(says, Some(Says { verdict: Some(Verdict::Deny), line: Some(2) }));
     }
 
     #[test]

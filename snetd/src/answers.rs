@@ -186,9 +186,9 @@ impl Answers {
             let identity = file.identity?;
             Some(Exe { path: file.path, device: identity.device, inode: identity.inode })
         });
-        let exe = match (program, exe) {
-            (Program::Any, _) => {
-                let parameter = "program: 'any' is no program that makes calls".to_owned();
+        let exe = match (program.clone(), exe) {
+            (Program::Any | Program::Pattern(_), _) => {
+                let parameter = format!("program: '{program}' isn't one program that makes calls");
                 return Err(ErrorReply::InvalidParameter { parameter });
             }
             (program, None) => {

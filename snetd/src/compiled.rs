@@ -85,9 +85,23 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// Looks at the programs of the rules and compiles. Blocks.
     pub(crate) fn new(records: Vec<RuleRecord>, inputs: Arc<Inputs>, generation: u64) -> Self {
+        Self::knowing(&ProgramTable::new(), records, inputs, generation)
+    }
+
+    /// The same for other rules: what is known of patterns isn't to be found out again.
+    pub(crate) fn followed_by(&self, records: Vec<RuleRecord>) -> Self {
+        Self::knowing(&self.table, records, self.inputs(), self.generation + 1)
+    }
+
+    fn knowing(
+        known: &ProgramTable,
+        records: Vec<RuleRecord>,
+        inputs: Arc<Inputs>,
+        generation: u64,
+    ) -> Self {
         let rules = records.into_iter().map(|record| Rule { id: record.id, spec: record.spec });
         let rules: Arc<Vec<Rule>> = Arc::new(rules.chain(inputs.own_rule()).collect());
-        let table = resolve::table(&rules, &inputs.search_path);
+        let table = resolve::table(&rules, &inputs.search_path, known);
         Self::with_table(rules, table, inputs, generation)
     }
 
@@ -106,16 +120,22 @@ impl Compiled {
     /// The same rules with the programs as they are now, or nothing when none has changed.
     /// Blocks.
     pub(crate) fn refreshed(&self) -> Option<Self> {
-        let table = resolve::table(&self.rules, &self.inputs.search_path);
+        let table = resolve::table(&self.rules, &self.inputs.search_path, &self.table);
         (table != self.table).then(|| {
             let (rules, inputs) = (Arc::clone(&self.rules), Arc::clone(&self.inputs));
             Self::with_table(rules, table, inputs, self.generation + 1)
         })
     }
 
-    /// The programs that may be the file at this path.
-    pub(crate) fn programs_at(&self, path: &Path) -> Vec<Program> {
-        self.table.at(path).cloned().collect()
+    /// The programs that may be the file at this path, and what is known of each.
+    pub(crate) fn programs_at(&self, path: &Path) -> Vec<(Program, Vec<Candidate>)> {
+        let matches = |program: &&Program| match program {
+            Program::Pattern(pattern) => pattern.matches(path),
+            _ => self.table.at(path).any(|other| other == *program),
+        };
+        let programs = ProgramTable::wanted(self.rules.iter()).into_iter().filter(matches);
+        let known = |program: &Program| self.table.get(program).unwrap_or_default().to_vec();
+        programs.map(|program| (program.clone(), known(program))).collect()
     }
 
     /// The same rules with some programs as they were found, or nothing when none of them

@@ -136,9 +136,13 @@ impl PolicyControl {
             let current = self.current.lock().await;
             (current.programs_at(path), current.inputs())
         };
+        let place = path.to_owned();
         let found: Vec<(Program, Vec<Candidate>)> = blocking(move || {
-            let look = |program: Program| {
-                let candidates = resolve::candidates(&program, &inputs.search_path);
+            let look = |(program, known): (Program, Vec<Candidate>)| {
+                let candidates = match program {
+                    Program::Pattern(_) => resolve::seen(&known, &place),
+                    _ => resolve::candidates(&program, &inputs.search_path),
+                };
                 (program, candidates)
             };
             programs.into_iter().map(look).collect()
@@ -178,8 +182,8 @@ impl PolicyControl {
     ) -> Result<(MutexGuard<'_, Compiled>, Compiled)> {
         let rules = transaction.rules().await?;
         let current = self.current.lock().await;
-        let (inputs, generation) = (current.inputs(), current.generation + 1);
-        let next = blocking(move || Compiled::new(rules, inputs, generation)).await?;
+        let before = current.clone();
+        let next = blocking(move || before.followed_by(rules)).await?;
         Ok((current, next))
     }
 

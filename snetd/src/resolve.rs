@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 
 use libsnet::policy::{Candidate, Identity, Program, ProgramTable, Rule};
 
-/// Every file that the program may be now, and the paths where one may appear.
+/// Every file that the program may be now, and the paths where one may appear. Of a pattern:
+/// none, until a program at a path that matches makes a call ([`seen`]).
 pub(crate) fn candidates(program: &Program, search_path: &[PathBuf]) -> Vec<Candidate> {
     let mut found = Vec::new();
     match program {
-        Program::Any => {}
+        Program::Any | Program::Pattern(_) => {}
         Program::Path(path) => look_at(path, &mut found),
         Program::Name(name) => {
             for directory in search_path {
@@ -27,13 +28,37 @@ pub(crate) fn candidates(program: &Program, search_path: &[PathBuf]) -> Vec<Cand
     found
 }
 
-/// The programs of all enabled rules, looked at now.
-pub(crate) fn table(rules: &[Rule], search_path: &[PathBuf]) -> ProgramTable {
+/// The programs of all enabled rules, looked at now; of patterns those that are known.
+pub(crate) fn table(rules: &[Rule], search_path: &[PathBuf], known: &ProgramTable) -> ProgramTable {
     let mut table = ProgramTable::new();
     for program in ProgramTable::wanted(rules) {
-        table.set(program.clone(), candidates(program, search_path));
+        let found = match (program, known.get(program)) {
+            (Program::Pattern(_), Some(known)) => {
+                known.iter().filter_map(|candidate| at(&candidate.path)).collect()
+            }
+            _ => candidates(program, search_path),
+        };
+        table.set(program.clone(), found);
     }
     table
+}
+
+/// Files of one pattern that are known at once: whoever may make files can't make these many.
+const OF_PATTERN: usize = 1024;
+
+/// The candidates of a pattern once the file at this path, which matches, was looked at.
+pub(crate) fn seen(known: &[Candidate], path: &Path) -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> =
+        known.iter().filter(|candidate| candidate.path != path).cloned().collect();
+    if candidates.len() >= OF_PATTERN {
+        candidates.remove(0);
+    }
+    candidates.extend(at(path));
+    candidates
+}
+
+fn at(path: &Path) -> Option<Candidate> {
+    Some(Candidate { path: path.to_owned(), identity: Some(identity(path)?) })
 }
 
 /// Notes the file at the path, under the path by which the kernel will know it, and the
@@ -75,7 +100,7 @@ pub(crate) fn notes(program: &Program, candidates: &[Candidate]) -> Vec<String> 
         .map(|candidate| candidate.path.as_path())
         .collect();
     let mut notes = match (program, files.as_slice()) {
-        (Program::Any, _) => Vec::new(),
+        (Program::Any | Program::Pattern(_), _) => Vec::new(),
         (_, []) => vec![missing(program, candidates)],
         (Program::Name(_), [_, _, ..]) => {
             let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
@@ -114,7 +139,7 @@ fn missing(program: &Program, candidates: &[Candidate]) -> String {
 /// that is many in one.
 fn renamed(program: &Program, file: &Path) -> Option<String> {
     let name = match program {
-        Program::Any => return None,
+        Program::Any | Program::Pattern(_) => return None,
         Program::Name(name) => Path::new(name).file_name()?,
         Program::Path(path) => path.file_name()?,
     };
@@ -143,6 +168,23 @@ fn interpreted(file: &Path) -> Option<String> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn files_of_a_pattern_are_those_that_were_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().canonicalize().unwrap().join("tool");
+        assert_eq!(seen(&[], &file), [], "nothing is there");
+        fs::write(&file, "").unwrap();
+        let known = seen(&[], &file);
+        assert_eq!(known, [Candidate { path: file.clone(), identity: identity(&file) }]);
+        fs::remove_file(&file).unwrap();
+        assert_eq!(seen(&known, &file), [], "it is gone");
+        let many: Vec<Candidate> = (0..OF_PATTERN)
+            .map(|n| Candidate { path: format!("/{n}").into(), identity: None })
+            .collect();
+        fs::write(&file, "").unwrap();
+        assert_eq!(seen(&many, &file).len(), OF_PATTERN);
+    }
 
     struct Tree {
         root: PathBuf,
@@ -245,7 +287,8 @@ mod tests {
             }))
             .unwrap(),
         };
-        let table = table(&[rule(1, "tool", true), rule(2, "nc", false)], &tree.search_path);
+        let rules = [rule(1, "tool", true), rule(2, "nc", false)];
+        let table = table(&rules, &tree.search_path, &ProgramTable::new());
         assert!(table.get(&Program::Name("tool".into())).is_some());
         assert!(table.get(&Program::Name("nc".into())).is_none());
     }

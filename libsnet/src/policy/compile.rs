@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::iter::{Peekable, from_fn};
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, Freshness, Host, Identity, Names, Program, ProgramTable, Rule};
+use super::{Candidate, Freshness, Host, Identity, Names, Pattern, Program, ProgramTable, Rule};
 use crate::types::{Fallbacks, Operation, RuleId, Subject, Verdict};
 
 /// What happens to a call that no rule is about.
@@ -33,6 +33,9 @@ pub struct Policy {
     for_any: Vec<usize>,
     /// Those for the program at a path, ascending.
     for_path: HashMap<PathBuf, Vec<Binding>>,
+    /// Those for the programs at paths that match, ascending. Those that were looked at are in
+    /// `for_path` as well.
+    for_pattern: Vec<(usize, Pattern)>,
     host: Host,
     fallbacks: Fallbacks,
     unmatched: Unmatched,
@@ -89,6 +92,7 @@ impl Policy {
             rules: Vec::new(),
             for_any: Vec::new(),
             for_path: HashMap::new(),
+            for_pattern: Vec::new(),
             host,
             fallbacks,
             unmatched: Unmatched::default(),
@@ -108,6 +112,9 @@ impl Policy {
     }
 
     fn bind(&mut self, rule: usize, program: &Program, programs: &ProgramTable) {
+        if let Program::Pattern(pattern) = program {
+            self.for_pattern.push((rule, pattern.clone()));
+        }
         match (program, programs.get(program)) {
             (Program::Any, _) => self.for_any.push(rule),
             (_, Some(candidates)) => {
@@ -116,7 +123,7 @@ impl Policy {
                 }
             }
             (Program::Path(path), None) => self.bind_path(rule, path, None),
-            (Program::Name(_), None) => {}
+            (Program::Name(_) | Program::Pattern(_), None) => {}
         }
     }
 
@@ -137,11 +144,18 @@ impl Policy {
     ) -> impl Iterator<Item = (&Rule, Standing)> {
         let exe = self.host.exe(subject);
         let identity = exe.map(Identity::from);
-        let own = exe.and_then(|exe| self.for_path.get(&exe.path)).map_or(&[][..], Vec::as_slice);
-        let own = own.iter().map(move |binding| {
+        let bound = exe.and_then(|exe| self.for_path.get(&exe.path)).map_or(&[][..], Vec::as_slice);
+        let own = bound.iter().map(move |binding| {
             let known = identity.is_some_and(|identity| binding.identities.contains(&identity));
             (binding.rule, if known { Standing::Matches } else { Standing::Stale })
         });
+        // What was never looked at may be a program of the host.
+        let patterns = self.for_pattern.iter().filter(move |(rule, pattern)| {
+            exe.is_some_and(|exe| pattern.matches(&exe.path))
+                && !bound.iter().any(|binding| binding.rule == *rule)
+        });
+        let patterns = patterns.map(|(rule, _)| (*rule, Standing::Stale));
+        let own = merge(own.peekable(), patterns.peekable());
         let any = self.for_any.iter().map(|rule| (*rule, Standing::Matches));
         let uid = subject.uid;
         merge(own.peekable(), any.peekable())
@@ -159,7 +173,8 @@ impl Policy {
         file: Identity,
         names: Names,
     ) -> impl Iterator<Item = (&Rule, Reach)> {
-        let paths = self.paths_of(file).len();
+        let known_paths = self.paths_of(file);
+        let paths = known_paths.len();
         // In another mount namespace than the host's its names mean nothing.
         let known = names == Names::Known && self.host.mnt_ns.is_none();
         self.rules.iter().enumerate().filter_map(move |(index, rule)| {
@@ -170,7 +185,15 @@ impl Policy {
             let here = bindings
                 .filter(|binding| binding.rule == index && binding.identities.contains(&file));
             match here.count() {
-                0 => None,
+                0 => match &rule.spec.program {
+                    // It may be about the file under a name that it was never seen by.
+                    Program::Pattern(pattern)
+                        if !known || known_paths.iter().any(|path| pattern.matches(path)) =>
+                    {
+                        Some((rule, Reach::UnderSomeName))
+                    }
+                    _ => None,
+                },
                 count if known && count == paths => Some((rule, Reach::Always)),
                 _ => Some((rule, Reach::UnderSomeName)),
             }

@@ -3,15 +3,16 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Pattern;
 use crate::types::{Operation, Protocol, Protocols, RuleId, Scope, Verdict};
 
 /// Which programs a rule is about. Written `any`, `curl` (a name, looked up in the search
-/// path of the daemon) or `/usr/bin/curl`.
+/// path of the daemon), `/usr/bin/curl`, or `/opt/*/bin/curl` (a pattern).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Program {
     /// Every program.
@@ -20,24 +21,37 @@ pub enum Program {
     Name(String),
     /// The program at this absolute path.
     Path(PathBuf),
+    /// The programs at the paths that match.
+    Pattern(Pattern),
 }
 
 /// A text that names no program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' names no program: expected a name without '/', an absolute path, or any")]
-pub struct ParseProgramError(String);
+#[error("'{text}' names no program: {expected}")]
+pub struct ParseProgramError {
+    text: String,
+    expected: String,
+}
 
 impl FromStr for Program {
     type Err = ParseProgramError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || ParseProgramError(text.to_owned());
+        let refuse = || ParseProgramError {
+            text: text.to_owned(),
+            expected: "expected a name without '/', an absolute path, or any".to_owned(),
+        };
         match text {
             "any" => Ok(Self::Any),
             "" | "." | ".." => Err(refuse()),
             _ if text.contains('\0') => Err(refuse()),
+            _ if text.starts_with('/') && Pattern::is_one(text) => {
+                let pattern = Pattern::new(text);
+                let expected = |expected| ParseProgramError { text: text.to_owned(), expected };
+                pattern.map(Self::Pattern).map_err(expected)
+            }
             _ if text.starts_with('/') => Ok(Self::Path(text.into())),
-            _ if text.contains('/') => Err(refuse()),
+            _ if text.contains('/') || Pattern::is_one(text) => Err(refuse()),
             _ => Ok(Self::Name(text.to_owned())),
         }
     }
@@ -48,7 +62,8 @@ impl fmt::Display for Program {
         match self {
             Self::Any => f.pad("any"),
             Self::Name(name) => f.pad(name),
-            Self::Path(path) => f.pad(&path.to_string_lossy()),
+            Self::Path(path) => f.pad(&Pattern::of_path(&path.to_string_lossy())),
+            Self::Pattern(pattern) => f.pad(pattern.as_str()),
         }
     }
 }
@@ -220,8 +235,9 @@ impl RuleSpec {
     fn specificity(&self) -> impl Ord + use<> {
         let program = match self.program {
             Program::Any => 0,
-            Program::Name(_) => 1,
-            Program::Path(_) => 2,
+            Program::Pattern(_) => 1,
+            Program::Name(_) => 2,
+            Program::Path(_) => 3,
         };
         (program, self.uid.is_some(), self.effective_scope().specificity())
     }
@@ -268,18 +284,21 @@ fn check_program(program: &Program) -> Result<(), RuleError> {
         Program::Any => return Ok(()),
         Program::Name(name) => (name.len(), RuleSpec::MAX_NAME),
         Program::Path(path) => (path.as_os_str().len(), RuleSpec::MAX_PROGRAM),
+        Program::Pattern(pattern) => (pattern.as_str().len(), RuleSpec::MAX_PROGRAM),
     };
     if length > max {
         return Err(RuleError::TooLong { field: "program", max });
     }
-    let Program::Path(path) = program else {
-        return Ok(());
+    let path = match program {
+        Program::Path(path) => path.as_path(),
+        Program::Pattern(pattern) => Path::new(pattern.as_str()),
+        Program::Any | Program::Name(_) => return Ok(()),
     };
     let plain: PathBuf = path.components().collect();
     let dots =
         path.components().any(|part| matches!(part, Component::ParentDir | Component::CurDir));
     if dots || plain.as_os_str() != path.as_os_str() || path.file_name().is_none() {
-        return Err(RuleError::NotPlainPath(path.clone()));
+        return Err(RuleError::NotPlainPath(path.to_owned()));
     }
     Ok(())
 }

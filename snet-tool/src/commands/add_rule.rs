@@ -29,7 +29,7 @@ Examples:
   snet-tool learn any --for 1d
   snet-tool observe firefox")]
 pub(crate) struct Arguments {
-    /// A name (looked up by snetd), a path, or any
+    /// A name (looked up by snetd), a path, a pattern of paths ('/opt/*/bin/server'), or any
     program: String,
     /// tcp, udp, udplite, sctp, mptcp, icmp, raw, packet, unix, other, a protocol number, or
     /// several with commas [default: any]

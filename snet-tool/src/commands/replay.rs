@@ -50,10 +50,12 @@ struct Change<'a> {
 
 /// Tells each decision that would change.
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Exit> {
-    let mut rules = Rules::new(&rule_sets::read(&arguments.rules)?, arguments.fallback);
+    let candidate = rule_sets::read(&arguments.rules)?;
+    let entries: Vec<JournalEntry> = events(&arguments.events)?.collect::<anyhow::Result<_>>()?;
+    let callers = entries.iter().filter_map(|entry| entry.exe.as_ref().map(PathBuf::from));
+    let mut rules = Rules::new(&candidate, arguments.fallback, &callers.collect());
     let (mut decisions, mut changes) = (0u64, 0u64);
-    for entry in events(&arguments.events)? {
-        let entry = entry?;
+    for entry in entries {
         let Some(says) = rules.say(&entry) else { continue };
         decisions += 1;
         if says.verdict != Some(entry.decision.verdict) {

@@ -74,8 +74,9 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ex
 fn proposed(client: &mut Client, exact: bool) -> anyhow::Result<Vec<Proposal>> {
     let rules = client.rules()?.into_iter();
     let rules: Vec<Entry> = rules.map(|rule| Entry { line: 1, spec: rule.spec }).collect();
-    let mut rules = Rules::new(&rules, Verdict::Allow);
     let mut calls = client.proposals()?;
+    let callers = calls.iter().map(|call| call.exe.clone().into()).collect();
+    let mut rules = Rules::new(&rules, Verdict::Allow, &callers);
     calls.retain(|call| rules.say(&entry(call)).is_some_and(|says| says.line.is_none()));
     Ok(proposals(&calls, exact))
 }

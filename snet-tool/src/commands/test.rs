@@ -141,7 +141,7 @@ impl Arguments {
     fn call(&self) -> Result<(Program, u32, Object), UsageError> {
         let missing = || UsageError::new("PROGRAM, PROTO and OP are needed");
         let program = program::parse(self.program.as_deref().ok_or_else(missing)?)?;
-        if program == Program::Any {
+        if matches!(program, Program::Any | Program::Pattern(_)) {
             return Err(UsageError::new("a call is made by one program, not by any"));
         }
         let uid = self.user.unwrap_or_else(|| Uid::effective().as_raw());

@@ -36,7 +36,7 @@ pub(crate) fn lints(entries: &[Entry]) -> Vec<String> {
 
 fn exists(program: &Program) -> bool {
     match program {
-        Program::Any => true,
+        Program::Any | Program::Pattern(_) => true,
         Program::Path(path) => path.exists(),
         Program::Name(name) => is_usual(name),
     }

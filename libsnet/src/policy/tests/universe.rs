@@ -14,7 +14,8 @@ use crate::policy::Program;
 use crate::types::{Operations, PortRange, Protocols};
 
 const PATHS: &[&str] = &["/usr/local/bin/curl", CURL, "/usr/bin/wget"];
-const PROGRAMS: &[&str] = &["any", "any", "any", "curl", "curl", CURL, "wget"];
+const PROGRAMS: &[&str] =
+    &["any", "any", "any", "curl", "curl", CURL, "wget", "/usr/bin/*", "/usr/**/curl"];
 const PROTOCOLS: &[Protocol] =
     &[Protocol::Tcp, Protocol::Mptcp, Protocol::Udp, Protocol::Raw, Protocol::Unix];
 const ADDRESSES: &[&str] = &[
@@ -123,8 +124,17 @@ pub(super) fn any_rule() -> impl Strategy<Value = Rule> {
 /// What the programs are: mostly there, sometimes missing, replaced, or never resolved.
 pub(super) fn tables() -> impl Strategy<Value = ProgramTable> {
     let inode = || prop_oneof![1 => Just(None), 3 => Just(Some(11)), 1 => Just(Some(12))];
-    (inode(), inode(), inode(), inode(), any::<bool>()).prop_map(|(one, two, three, four, all)| {
+    let looked_at = subsequence(PATHS, 0..=PATHS.len());
+    let whole = (inode(), inode(), inode(), inode(), any::<bool>(), looked_at);
+    whole.prop_map(|(one, two, three, four, all, looked_at)| {
         let mut table = ProgramTable::new();
+        for pattern in ["/usr/bin/*", "/usr/**/curl"] {
+            let program: Program = pattern.parse().unwrap();
+            let Program::Pattern(pattern) = &program else { unreachable!("a pattern") };
+            let matching = looked_at.iter().filter(|path| pattern.matches(path.as_ref()));
+            let candidates = matching.map(|path| candidate(path, Some(11))).collect();
+            table.set(program.clone(), candidates);
+        }
         let name = vec![candidate(PATHS[0], one), candidate(CURL, two)];
         table.set(Program::Name("curl".to_owned()), name);
         if all {
