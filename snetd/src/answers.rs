@@ -100,6 +100,7 @@ impl Answers {
             generation: current.generation,
             decided: self.counters.decided(),
             journal_dropped: self.counters.dropped(),
+            questions: self.decider.questions().await.map_or(0, |open| open.len() as u64),
             problem: self.problems.all(),
         };
         let supervised = self.decider.supervised_status().await;

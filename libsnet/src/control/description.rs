@@ -228,6 +228,7 @@ fn status() -> StatusReply {
             generation: 1,
             decided: 1,
             journal_dropped: 0,
+            questions: 1,
             problem: Some("disk full".into()),
         },
         kernel: Some(KernelStatus { abi_version: 1, stats }),

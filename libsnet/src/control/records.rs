@@ -245,6 +245,9 @@ pub struct DaemonStatus {
     pub decided: u64,
     /// Journal entries lost because the disk was slower than the calls.
     pub journal_dropped: u64,
+    /// Questions that wait for an answer.
+    #[serde(default)]
+    pub questions: u64,
     /// What went wrong last, when it still matters.
     pub problem: Option<String>,
 }

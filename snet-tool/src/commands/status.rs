@@ -85,6 +85,10 @@ fn tell_daemon(daemon: &DaemonStatus, out: &Output) -> Result<(), OutputError> {
     let rules = format!("{}, policy generation {}", daemon.rules, daemon.generation);
     field(out, "rules", Span::plain(rules))?;
     field(out, "decided", Span::plain(daemon.decided))?;
+    if daemon.questions > 0 {
+        let text = format!("{} wait for an answer: see snet-tool pending", daemon.questions);
+        field(out, "questions", Span::new(text, Style::Bold))?;
+    }
     let style = if daemon.journal_dropped > 0 { Style::Bad } else { Style::Plain };
     field(out, "journal", Span::new(format!("{} entries lost", daemon.journal_dropped), style))
 }

@@ -259,6 +259,7 @@ pub(crate) fn status() -> StatusReply {
             generation: 9,
             decided: 8,
             journal_dropped: 0,
+            questions: 0,
             problem: None,
         },
         kernel: Some(KernelStatus { abi_version: 1, stats }),

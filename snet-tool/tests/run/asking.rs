@@ -73,6 +73,8 @@ fn a_call_waits_until_somebody_has_answered() {
     assert_eq!(question["rule"], 1);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(server.connections(), 0, "nothing left before the answer");
+    let status: Ran = home.tool(&["status"]).output().unwrap().into();
+    assert!(status.out.contains("1 wait for an answer"), "{status:?}");
     let shown = home.done(&["pending"]);
     assert!(shown.contains("tcp connect to 127.0.0.1:"), "{shown}");
     // The other two go by the ticket.
