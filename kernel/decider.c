@@ -2,7 +2,8 @@
 /*
  * Who decides. Owns the registration, its end and the count of deadlines missed in a row. It
  * ends with unregister, the close of the socket, the end of the process and its execve(), also
- * when somebody else still has the socket open. The end completes all requests.
+ * when somebody else still has the socket open. The end completes all requests but those that
+ * were deferred, which have one more deadline to be taken up by the next decider.
  */
 #include <linux/netlink.h>
 #include <linux/notifier.h>
@@ -100,7 +101,7 @@ static bool decider_clear(u32 portid, bool ended)
 static void decider_end(u32 portid, bool ended)
 {
 	if (decider_clear(portid, ended))
-		snet_requests_complete_all(SNET_OUTCOME_DECIDER_GONE);
+		snet_requests_orphan();
 }
 
 void snet_decider_drop(void)

@@ -39,6 +39,7 @@ struct request {
 	unsigned long deadline;		/* jiffies; READ_ONCE()/WRITE_ONCE() */
 	unsigned long latest;		/* jiffies; no deadline may be later, if it is_urgent() */
 	enum snet_outcome outcome;	/* the same */
+	bool deferred;			/* somebody is being asked; see snet_requests_orphan() */
 };
 
 static DEFINE_SPINLOCK(table_lock);
@@ -375,6 +376,7 @@ static int defer_locked(struct request *request, unsigned long deadline)
 {
 	if (is_urgent(&request->object) && time_after(deadline, request->latest))
 		return -EINVAL;
+	request->deferred = true;
 	WRITE_ONCE(request->deadline, deadline);
 	wake_up_all(&request->wait);
 	return 0;
@@ -422,13 +424,28 @@ int snet_request_next(u64 after,
 	return err;
 }
 
-void snet_requests_complete_all(enum snet_outcome outcome)
+static void orphan_locked(struct request *request, unsigned long deadline)
 {
+	if (!request->deferred) {
+		complete_locked(request, SNET_OUTCOME_DECIDER_GONE);
+	} else if (time_after(request->deadline, deadline)) {
+		WRITE_ONCE(request->deadline, deadline);
+		wake_up_all(&request->wait);
+	}
+}
+
+/*
+ * The decider is gone: what is held gets the fallback. What was deferred stays for one more
+ * deadline, so that the next decider finds it in the dump and goes on asking.
+ */
+void snet_requests_orphan(void)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(READ_ONCE(snet_policy.deadline_ms));
 	struct request *request;
 
 	spin_lock(&table_lock);
 	list_for_each_entry(request, &requests, node)
-		complete_locked(request, outcome);
+		orphan_locked(request, deadline);
 	spin_unlock(&table_lock);
 }
 
@@ -440,10 +457,13 @@ u32 snet_requests_count(void)
 /* From here on nothing is held, and what is held is released. */
 void snet_requests_close(void)
 {
+	struct request *request;
+
 	spin_lock(&table_lock);
 	closed = true;
+	list_for_each_entry(request, &requests, node)
+		complete_locked(request, SNET_OUTCOME_DECIDER_GONE);
 	spin_unlock(&table_lock);
-	snet_requests_complete_all(SNET_OUTCOME_DECIDER_GONE);
 }
 
 /* Every hook is detached and the table closed. */

@@ -44,7 +44,7 @@ int snet_request_decide(u64 id, enum snet_verdict verdict, struct list_head *tic
 int snet_request_defer(u64 id, u32 deadline_ms);
 int snet_request_next(u64 after,
 		      int (*show)(const struct snet_request_view *view, void *data), void *data);
-void snet_requests_complete_all(enum snet_outcome outcome);
+void snet_requests_orphan(void);
 u32 snet_requests_count(void);
 
 void snet_requests_close(void);

@@ -176,10 +176,27 @@ static void end_of_the_decider_releases_all(void)
 	set_up();
 	for (i = 0; i < ARRAY_SIZE(held); i++)
 		held[i] = call_held(i / 2, 80 + i, i);
-	snet_requests_complete_all(SNET_OUTCOME_DECIDER_GONE);
+	snet_requests_orphan();
 	for (i = 0; i < ARRAY_SIZE(held); i++)
 		EXPECT_EQUAL(result_of_call(held[i]), -EACCES);
 	EXPECT_EQUAL(snet_counter_sum(SNET_COUNT_FALLBACK_DECIDER_GONE) - before, 4);
+	tear_down();
+}
+
+static void what_was_deferred_outlives_its_decider(void)
+{
+	struct caller *asked, *other;
+	u64 id;
+
+	set_up();
+	asked = call_held(0, 80, 0);
+	id = newest();
+	EXPECT_EQUAL(snet_request_defer(id, 600000), 0);
+	other = call_held(1, 81, 1);
+	snet_requests_orphan();
+	EXPECT_EQUAL(result_of_call(other), -EACCES);
+	EXPECT_EQUAL(decide(id, SNET_VERDICT_ALLOW), 0);
+	EXPECT_EQUAL(result_of_call(asked), 0);
 	tear_down();
 }
 
@@ -257,7 +274,7 @@ static int race_main(void *data)
 	else if (kind == RACE_DEADLINE)
 		snet_request_defer(race.id, 0);
 	else
-		snet_requests_complete_all(SNET_OUTCOME_DECIDER_GONE);
+		snet_requests_orphan();
 	atomic_inc(&race.done);
 	return 0;
 }
@@ -347,6 +364,7 @@ const struct snet_test snet_request_tests[] = {
 	SNET_TEST(nothing_is_held_without_a_decider),
 	SNET_TEST(full_socket_keeps_the_request_and_a_dead_one_ends_it),
 	SNET_TEST(end_of_the_decider_releases_all),
+	SNET_TEST(what_was_deferred_outlives_its_decider),
 	SNET_TEST(dump_shows_each_undecided_request_once),
 	SNET_TEST(verdict_counts_also_when_its_tickets_are_refused),
 	SNET_TEST(completes_exactly_once_whoever_races),

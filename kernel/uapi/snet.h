@@ -345,7 +345,11 @@ enum {
 	 * the socket open. Only the same process may answer them.
 	 */
 	SNET_CMD_REGISTER = 1,
-	/* Stop being the decider; held calls get the fallback at once. */
+	/*
+	 * Stop being the decider; held calls get the fallback at once, as when its socket closes
+	 * or its process ends. Those that were deferred stay for as long as a deadline, so that
+	 * the next decider finds them with request-get.
+	 */
 	SNET_CMD_UNREGISTER = 2,
 	/* Replace the watch set of each operation that is named. */
 	SNET_CMD_WATCH_SET = 3,

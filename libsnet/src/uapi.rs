@@ -350,7 +350,9 @@ pub mod cmd {
     /// process sends unregister, ends or executes a program, also if another one still has
     /// the socket open. Only the same process may answer them.
     pub const REGISTER: u8 = 1;
-    /// Stop being the decider; held calls get the fallback at once.
+    /// Stop being the decider; held calls get the fallback at once, as when its socket closes
+    /// or its process ends. Those that were deferred stay for as long as a deadline, so that
+    /// the next decider finds them with request-get.
     pub const UNREGISTER: u8 = 2;
     /// Replace the watch set of each operation that is named.
     pub const WATCH_SET: u8 = 3;

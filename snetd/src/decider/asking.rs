@@ -12,7 +12,7 @@ use libsnet::types::{Event, RuleId, Scope, Ticket, TicketTarget};
 use super::Report;
 use super::duty::{Duty, now};
 use super::engine::Step;
-use super::questions::{Question, Terms, Waiting};
+use super::questions::{Held, Question, Terms, Waiting};
 use super::source::{Sent, Source, is_supervised};
 
 /// What became of an answer.
@@ -39,10 +39,11 @@ impl Duty {
             self.supervised.give_up(request);
             return self.trouble("too many questions are open: a call is not asked about".into());
         };
-        let deferred = match &mut self.link {
-            _ if is_supervised(request) => self.supervised.defer(request, held),
-            Some(link) => link.defer(request, held),
-            None => Ok(()),
+        let deferred = match (held, &mut self.link) {
+            (Held::Briefly, _) => Ok(()),
+            (Held::For(time), _) if is_supervised(request) => self.supervised.defer(request, time),
+            (Held::For(time), Some(link)) => link.defer(request, time),
+            (Held::For(_), None) => Ok(()),
         };
         if let Err(error) = deferred {
             self.refused(&error);

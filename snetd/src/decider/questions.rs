@@ -99,15 +99,24 @@ pub(super) struct Terms {
     pub(super) nonblock: Duration,
 }
 
+/// How long a call is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// For as long as its question is open.
+    For(Duration),
+    /// For as long as it would be held anyway: nothing prolongs that.
+    Briefly,
+}
+
 impl Questions {
-    /// Asks about a call, and gives how long it shall be held; nothing when there are too many
-    /// questions, or calls of this one.
+    /// Asks about a call, and says how long it shall be held; nothing when there are too many
+    /// questions or calls.
     pub(super) fn ask(
         &mut self,
         event: Box<Event>,
         rule: Option<RuleId>,
         terms: Terms,
-    ) -> Option<Duration> {
+    ) -> Option<Held> {
         if self.open.values().map(|question| question.calls.len()).sum::<usize>() >= CALLS {
             return None;
         }
@@ -132,8 +141,11 @@ impl Questions {
         let left = question.until.saturating_duration_since(terms.now);
         let nothing_prolongs = [CallFlags::NONBLOCK, CallFlags::IO_URING, CallFlags::LOCKED];
         let brief = nothing_prolongs.iter().any(|flag| event.object.flags.contains(*flag));
-        let held = if brief { left.min(terms.nonblock) } else { left };
-        question.calls.push(Waiting { event, held_until: terms.now + held });
+        let (until, held) = match brief {
+            true => (left.min(terms.nonblock), Held::Briefly),
+            false => (left, Held::For(left)),
+        };
+        question.calls.push(Waiting { event, held_until: terms.now + until });
         Some(held)
     }
 
@@ -239,7 +251,7 @@ mod tests {
         Terms { now, time: 1000, open_for, nonblock }
     }
 
-    fn ask(questions: &mut Questions, event: Event, now: Instant) -> Option<Duration> {
+    fn ask(questions: &mut Questions, event: Event, now: Instant) -> Option<Held> {
         questions.ask(Box::new(event), Some(RuleId(1)), terms(now))
     }
 
@@ -251,7 +263,8 @@ mod tests {
         let mut other_place = event(3, "/bin/x", 5);
         other_place.object.remote = Some("192.0.2.1:80".parse().unwrap());
         for event in [event(1, "/bin/x", 5), other_process, other_place, event(4, "/bin/y", 6)] {
-            assert_eq!(ask(&mut questions, event, now), Some(Duration::from_secs(60)));
+            let held = ask(&mut questions, event, now);
+            assert_eq!(held, Some(Held::For(Duration::from_secs(60))));
         }
         let shown = |record: QuestionRecord| (record.id.0, record.calls, record.tgid);
         let all: Vec<_> = questions.list(now).into_iter().map(shown).collect();
@@ -266,7 +279,7 @@ mod tests {
         ask(&mut questions, event(1, "/bin/x", 5), now);
         let later = now + Duration::from_secs(50);
         let left = ask(&mut questions, event(2, "/bin/x", 5), later);
-        assert_eq!(left, Some(Duration::from_secs(10)));
+        assert_eq!(left, Some(Held::For(Duration::from_secs(10))));
         assert_eq!(questions.next_end(), Some(now + Duration::from_secs(60)));
         assert!(questions.expired(later).is_empty());
         let expired = questions.expired(now + Duration::from_secs(60));
@@ -279,7 +292,7 @@ mod tests {
         let (mut questions, now) = (Questions::default(), Instant::now());
         let mut nonblock = event(1, "/bin/x", 5);
         nonblock.object.flags = CallFlags::NONBLOCK;
-        assert_eq!(ask(&mut questions, nonblock, now), Some(Duration::from_secs(2)));
+        assert_eq!(ask(&mut questions, nonblock, now), Some(Held::Briefly));
         let over = |at| questions.list(at).first().map(|record| record.over);
         assert_eq!(over(now), Some(0));
         assert_eq!(over(now + Duration::from_secs(3)), Some(1));

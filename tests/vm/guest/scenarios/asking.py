@@ -86,6 +86,24 @@ def answer_becomes_a_rule_for_every_process_that_waits(g):
 
 
 @scenario(timeout=120)
+def question_outlives_the_daemon_that_asked(g):
+    """snetd is killed, and stopped, while somebody is asked: the next one finds the held call and asks again."""
+    daemon = g.snetd({**BRIEF, "requests": {"deadline": "20s", "nonblock_deadline": "1s"}})
+    daemon.start()
+    g.tool("ask", "python3", "tcp", "connect")
+    client = Client(g)
+    client.begin("tcp", g.peer.address4, 8080)
+    for end in (daemon.kill, daemon.stop):
+        question(g)
+        end()
+        g.assert_equal(Client(g).call("tcp", g.peer.other4, 8080), "EACCES", "without a decider nothing new is held")
+        daemon.start()
+    g.assert_in("allow: 1 call", g.tool("answer", str(question(g)["id"]), "allow").out)
+    g.assert_equal(client.answer(), "ok")
+    daemon.stop()
+
+
+@scenario(timeout=120)
 def question_ends_with_its_time_and_with_the_module(g):
     """Nobody answers: the fallback. The module goes: the held call gets the fallback, and the question is for the next."""
     with g.snetd({**BRIEF, "ask": {"timeout": f"{int(3 * g.slowness)}s"}}):

@@ -182,6 +182,34 @@ def deferred_request_gets_its_own_deadline(g):
         g.assert_equal(client.answer(), "EACCES")
 
 
+@scenario(timeout=120)
+def deferred_request_waits_for_the_next_decider(g):
+    """The decider goes: what it didn't defer gets the fallback at once, what it did is there for the next one, and gets the
+    fallback when none has come within a deadline."""
+    def begun(decider):
+        clients = [Client(g), Client(g)]
+        for client in clients:
+            client.begin("tcp", g.peer.address4, 8080)
+        events = {event.tgid: event for event in (decider.next(), decider.next())}
+        deferred = events[clients[0].pid]
+        decider.control.command(uapi.CMD_DEFER, genl.attr(uapi.A_MAIN_REQUEST_ID, deferred.request, width=8),
+                                genl.attr(uapi.A_MAIN_DEADLINE, 600000))
+        return clients, deferred
+    decider = Decider(deadline=int(4000 * g.slowness))
+    (asked, other), deferred = begun(decider)
+    decider.close()
+    g.assert_equal(other.answer(), "EACCES")
+    with Decider(deadline=int(4000 * g.slowness)) as decider:
+        (found,) = decider.control.requests()
+        g.assert_equal((found.request, found.tgid), (deferred.request, asked.pid))
+        decider.allow(found)
+        g.assert_equal(asked.answer(), "ok")
+        (asked, other), _ = begun(decider)
+        begin = time.monotonic()
+    g.assert_equal((other.answer(), asked.answer()), ("EACCES", "EACCES"))
+    g.assert_took(3, time.monotonic() - begin, 15, "seconds until it is given up")
+
+
 @scenario
 def new_decider_picks_up_what_is_held(g):
     """A request that outlives its event is in the dump, complete, and can be decided from there."""
