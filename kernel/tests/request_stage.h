@@ -213,7 +213,7 @@ static void tear_down(void)
 
 	for (i = 0; i < MAX_CALLERS && callers[i].task; i++) {
 		while (!answered(&callers[i])) {
-			snet_requests_orphan();
+			snet_requests_close();
 			msleep(1);
 		}
 		kthread_stop(callers[i].task);
