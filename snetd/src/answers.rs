@@ -134,7 +134,7 @@ impl Answers {
     }
 
     async fn list_history(&self) -> Answer {
-        let history = self.policy.history().await;
+        let history = self.store.history().await;
         let history = history.map_err(|error| failed(&error, "listing the changes failed"))?;
         Ok(Reply::History { history })
     }

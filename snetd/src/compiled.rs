@@ -129,13 +129,8 @@ impl Compiled {
 
     /// The programs that may be the file at this path, and what is known of each.
     pub(crate) fn programs_at(&self, path: &Path) -> Vec<(Program, Vec<Candidate>)> {
-        let matches = |program: &&Program| match program {
-            Program::Pattern(pattern) => pattern.matches(path),
-            _ => self.table.at(path).any(|other| other == *program),
-        };
-        let programs = ProgramTable::wanted(self.rules.iter()).into_iter().filter(matches);
         let known = |program: &Program| self.table.get(program).unwrap_or_default().to_vec();
-        programs.map(|program| (program.clone(), known(program))).collect()
+        self.table.at(path).map(|program| (program.clone(), known(program))).collect()
     }
 
     /// The same rules with some programs as they were found, or nothing when none of them

@@ -5,7 +5,7 @@
 use std::sync::atomic::Ordering;
 
 use anyhow::{Result, anyhow};
-use libsnet::control::{ErrorReply, HistoryRecord, Reply};
+use libsnet::control::{ErrorReply, Reply};
 use libsnet::policy::RuleSpec;
 
 use crate::journal::now;
@@ -62,11 +62,6 @@ impl PolicyControl {
                 Err(ErrorReply::Failed { reason })
             }
         }
-    }
-
-    /// What was changed, newest first.
-    pub(crate) async fn history(&self) -> Result<Vec<HistoryRecord>> {
-        self.store.history().await
     }
 
     /// Undoes the change whose time to be confirmed is over at `now`.

@@ -215,14 +215,16 @@ impl Policy {
         narrow(&deciding.spec.scope, object, contrary.chain(observed))
     }
 
-    /// Calls that rules with this action are about. No ticket may deny what is observed.
+    /// Calls that rules with this action, which is none that decides, are about. No ticket may
+    /// deny what is observed.
     pub(super) fn scopes(
         &self,
         action: Action,
         subject: &Subject,
         freshness: Freshness,
     ) -> impl Iterator<Item = &Scope> {
-        let rules = self.asked(subject, freshness).map(|(rule, _)| rule);
+        let asked = self.has_modes().then(|| self.asked(subject, freshness));
+        let rules = asked.into_iter().flatten().map(|(rule, _)| rule);
         rules.filter(move |rule| rule.spec.action == action).map(|rule| &rule.spec.scope)
     }
 }

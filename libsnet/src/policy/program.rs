@@ -84,10 +84,12 @@ impl ProgramTable {
     /// The programs that may be the file at this path: those to resolve again on
     /// [`super::Outcome::Stale`].
     pub fn at<'t>(&'t self, path: &'t Path) -> impl Iterator<Item = &'t Program> {
-        self.programs
-            .iter()
-            .filter(move |(_, candidates)| candidates.iter().any(|found| found.path == path))
-            .map(|(program, _)| program)
+        let may_be = move |program: &Program, candidates: &[Candidate]| match program {
+            Program::Pattern(pattern) => pattern.matches(path),
+            _ => candidates.iter().any(|found| found.path == path),
+        };
+        let programs = self.programs.iter();
+        programs.filter(move |(program, known)| may_be(program, known)).map(|(program, _)| program)
     }
 
     /// The first existing file of a program, for people.

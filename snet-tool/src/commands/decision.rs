@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How a decision reads in one line: the same in `log` and in `watch`.
 
+use std::net::SocketAddr;
+
 use libsnet::control::{JournalEntry, Source};
-use libsnet::types::Cause;
+use libsnet::types::{Cause, Operation, Protocol};
 
 use super::Session;
 use crate::output::{OutputError, Span, verdict};
@@ -86,8 +88,18 @@ pub(super) fn fallback_cause(cause: Cause) -> &'static str {
 }
 
 pub(super) fn call(entry: &JournalEntry) -> String {
-    let call = format!("{} {}", entry.protocol, entry.operation);
-    match (entry.remote, entry.local) {
+    call_text(entry.protocol, entry.operation, entry.remote, entry.local)
+}
+
+/// `tcp connect to 192.0.2.1:443`, `udp bind on 0.0.0.0:53`.
+pub(super) fn call_text(
+    protocol: Protocol,
+    operation: Operation,
+    remote: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+) -> String {
+    let call = format!("{protocol} {operation}");
+    match (remote, local) {
         (Some(remote), _) => format!("{call} to {remote}"),
         (None, Some(local)) if local.port() != 0 => format!("{call} on {local}"),
         _ => call,

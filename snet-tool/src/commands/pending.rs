@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use libsnet::control::{QuestionId, QuestionRecord};
 
+use super::decision::call_text;
 use super::{Session, user_text};
 use crate::exit::Exit;
 use crate::output::{Span, Style, Table, duration};
@@ -66,12 +67,7 @@ fn row(question: &QuestionRecord) -> Vec<Span> {
 }
 
 fn call(question: &QuestionRecord) -> String {
-    let call = format!("{} {}", question.protocol, question.operation);
-    match (question.remote, question.local) {
-        (Some(remote), _) => format!("{call} to {remote}"),
-        (None, Some(local)) if local.port() != 0 => format!("{call} on {local}"),
-        _ => call,
-    }
+    call_text(question.protocol, question.operation, question.remote, question.local)
 }
 
 /// One line for each question, until nobody reads them any more.

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use libsnet::control::{Answer, Decision, Keep, QuestionId, Source as DecidedBy};
+use libsnet::control::{Answer, Decision, Keep, Source as DecidedBy};
 use libsnet::types::{Event, RuleId, Scope, Ticket, TicketTarget};
 
 use super::Report;
@@ -139,10 +139,5 @@ impl Duty {
                 self.supervised.give_up(call.event.request);
             }
         }
-    }
-
-    /// The subject, the object and the rule of a question.
-    pub(super) fn matter(&self, id: QuestionId) -> Option<(Event, Option<RuleId>)> {
-        self.questions.matter(id).map(|(event, rule)| (event.clone(), rule))
     }
 }

@@ -307,7 +307,7 @@ impl Duty {
                 let _ = reply.send(self.questions.list(Instant::now()));
             }
             Some(Order::Matter { id, reply }) => {
-                let _ = reply.send(self.matter(id));
+                let _ = reply.send(self.questions.matter(id));
             }
             Some(Order::Answer { answer, reply }) => {
                 let _ = reply.send(self.answer_question(&answer));

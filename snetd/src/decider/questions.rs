@@ -159,9 +159,9 @@ impl Questions {
     }
 
     /// The first call of a question, and the rule that asks.
-    pub(super) fn matter(&self, id: QuestionId) -> Option<(&Event, Option<RuleId>)> {
+    pub(super) fn matter(&self, id: QuestionId) -> Option<(Event, Option<RuleId>)> {
         let question = self.open.get(&id)?;
-        question.calls.first().map(|call| (&*call.event, question.rule))
+        question.calls.first().map(|call| ((*call.event).clone(), question.rule))
     }
 
     /// Takes those out whose time is over.
