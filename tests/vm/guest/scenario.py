@@ -85,7 +85,10 @@ class Process(subprocess.Popen):
     log: Path
 
     def output(self) -> str:
-        return self.log.read_text(errors="replace")
+        """What it has written: whole lines only while it runs, since Python writes a line in parts."""
+        ended = self.poll() is not None
+        text = self.log.read_text(errors="replace")
+        return text if ended else text[:text.rfind("\n") + 1]
 
     def ended(self, timeout: float = 60) -> int:
         return self.wait(timeout)
