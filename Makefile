@@ -9,7 +9,7 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check install uninstall test unit-test vm-selftest vm-test dkms-test install-test debug-test demo demo-vm bench bench-kernel \
+.PHONY: help setup build generate format check install uninstall test unit-test vm-selftest vm-test dkms-test install-test debug-test soak demo demo-vm bench bench-kernel \
 	vm-shell clean
 
 help: ## List the commands
@@ -67,6 +67,9 @@ demo: build ## The main job on this machine, without module or root, as a transc
 bench: build ## What deciding costs, and `snet-tool run` beside no supervision and strace
 	@target/release/examples/policy_cost
 	@tests/native/bench.py target/release
+
+soak: build ## A million decisions of one daemon, whose memory must not grow with them (a quarter of an hour)
+	SNET_SOAK=1000000 SNETD=$(CURDIR)/target/release/snetd cargo test --release --locked -p snet-tool --test run soak -- --nocapture
 
 demo-vm: build ## The main job with the kernel module, in a VM
 	@$(VM) demo $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)

@@ -15,4 +15,5 @@ mod programs;
 mod rights;
 mod rule_sets;
 mod semantics;
+mod soak;
 mod sound;
