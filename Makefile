@@ -9,7 +9,7 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check install uninstall test unit-test vm-selftest vm-test dkms-test install-test debug-test soak demo demo-vm bench bench-kernel \
+.PHONY: help setup build generate format check deb install uninstall test unit-test vm-selftest vm-test dkms-test install-test debug-test soak demo demo-vm bench bench-kernel \
 	vm-shell clean
 
 help: ## List the commands
@@ -29,6 +29,9 @@ format: setup ## Format the Rust code
 
 check: setup ## Generated files, format, clippy, docs, sparse on the module, shipped configuration
 	tests/check
+
+deb: build ## Debian packages of it, in target/deb: snet, and snet-dkms for the module
+	@packaging/deb
 
 install: ## Install what `make build` made: make install [DESTDIR=] [PREFIX=/usr/local]
 	@packaging/install install
@@ -55,8 +58,9 @@ vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCEN
 dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module: make dkms-test [KERNEL=6.12]
 	$(VM) dkms --kernel $(KERNEL)
 
-install-test: build ## Boot a system with systemd on which `make install` was run: make install-test [KERNEL=6.12]
+install-test: deb ## Boot systems with systemd: one with `make install`, one with the packages: make install-test [KERNEL=6.12]
 	$(VM) installed $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
+	$(VM) packaged $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
 
 debug-test: build ## Run the module's tests on a kernel with KASAN, lockdep, kmemleak and failing allocations (hours)
 	$(VM) run --kernel debug --timeout 14400 $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)

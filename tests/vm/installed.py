@@ -33,41 +33,47 @@ After=snetd.service network.target
 [Service]
 Type=oneshot
 Environment=PYTHONDONTWRITEBYTECODE=1
-ExecStart=/usr/bin/python3 /snet/installed.py
+ExecStart=/usr/bin/python3 /snet/{}.py
 """
-WANTED = {"sysinit.target.wants/snetd.service": "/usr/local/lib/systemd/system/snetd.service",
-          "multi-user.target.wants/snet-check.service": "/etc/systemd/system/snet-check.service"}
 
 
 def check(target: Target) -> bool:
     with tempfile.TemporaryDirectory() as work:
-        root = Path(work) / "root"
-        root.mkdir()
+        root = Path(work)
         _packaging("install", root)
-        with locked(target, "cache"):
-            kernel = fetch.fetch(target)
-            _module(root, target, kernel, module.build(target, kernel)[0])
-
-        def compose(_target, _kernel, _run, _files, out: Path) -> None:
-            with out.open("wb") as initramfs:
-                with rootfs.base(PACKAGES, "systemd").open("rb") as archive:
-                    shutil.copyfileobj(archive, initramfs, 1 << 20)
-                with Writer(initramfs) as writer:
-                    writer.symlink("init", "lib/systemd/systemd")
-                    writer.tree(HERE / "guest", "snet")
-                    writer.file("snet/run.json", json.dumps({"checks": CHECKS}).encode())
-                    for directory in sorted(root.iterdir()):
-                        writer.tree(directory, directory.name)
-                    writer.file("etc/systemd/system/snet-check.service", TESTER.encode())
-                    for link, to in WANTED.items():
-                        writer.symlink(f"etc/systemd/system/{link}", to)
-
-        guest = Machine(target, kernel, {}, {}, compose=compose)
-        report = Report(target, list(CHECKS))
-        outcome = guest.start(partial(report.heard, guest.number), 900 * target.slowness)
-        good = report.close({guest.number: (outcome, guest.console)})
+        wanted = root / "etc/systemd/system/sysinit.target.wants"
+        wanted.mkdir(parents=True)
+        (wanted / "snetd.service").symlink_to("/usr/local/lib/systemd/system/snetd.service")
+        good = boot(target, root, "installed", CHECKS, rootfs.base(PACKAGES, "systemd"))
+        shutil.rmtree(root / "etc/systemd")
         _uninstall(root)
         return good
+
+
+def boot(target: Target, root: Path, tester: str, checks: tuple[str, ...], base: Path) -> bool:
+    """Boots the base with what is in `root` and the module, as DKMS leaves it, and has guest/`tester`.py look at it."""
+    with locked(target, "cache"):
+        kernel = fetch.fetch(target)
+        _module(root, target, kernel, module.build(target, kernel)[0])
+
+    def compose(_target, _kernel, _run, _files, out: Path) -> None:
+        with out.open("wb") as initramfs:
+            with base.open("rb") as archive:
+                shutil.copyfileobj(archive, initramfs, 1 << 20)
+            with Writer(initramfs) as writer:
+                writer.symlink("init", "lib/systemd/systemd")
+                writer.tree(HERE / "guest", "snet")
+                writer.file("snet/run.json", json.dumps({"checks": checks}).encode())
+                for directory in sorted(root.iterdir()):
+                    writer.tree(directory, directory.name)
+                writer.file("etc/systemd/system/snet-check.service", TESTER.format(tester).encode())
+                writer.symlink("etc/systemd/system/multi-user.target.wants/snet-check.service",
+                               "/etc/systemd/system/snet-check.service")
+
+    guest = Machine(target, kernel, {}, {}, compose=compose)
+    report = Report(target, list(checks))
+    outcome = guest.start(partial(report.heard, guest.number), 900 * target.slowness)
+    return report.close({guest.number: (outcome, guest.console)})
 
 
 def _packaging(action: str, root: Path) -> None:

@@ -38,9 +38,9 @@ UNUSED = (
 RECIPE = 2
 
 
-def base(packages: tuple[str, ...] = PACKAGES, name: str = "base") -> Path:
+def base(packages: tuple[str, ...] = PACKAGES, name: str = "base", unused: tuple[str, ...] = UNUSED) -> Path:
     """The Debian part, made once; the name carries the recipe, so that a change makes a new one."""
-    recipe = hashlib.sha256(repr((RECIPE, SUITES, packages, UNUSED)).encode()).hexdigest()[:12]
+    recipe = hashlib.sha256(repr((RECIPE, SUITES, packages, unused)).encode()).hexdigest()[:12]
     archive = CACHE / "rootfs" / f"{name}-{recipe}.cpio"
     if archive.exists():
         return archive
@@ -58,7 +58,7 @@ def base(packages: tuple[str, ...] = PACKAGES, name: str = "base") -> Path:
         packed = Path(work) / "base.cpio"
         with tarfile.open(tarball) as source, packed.open("wb") as out, Writer(out) as writer:
             _skeleton(writer)
-            writer.tar(source, lambda name: f"{name}/".startswith(UNUSED) or name.startswith(UNUSED))
+            writer.tar(source, lambda name: f"{name}/".startswith(unused) or name.startswith(unused))
         packed.rename(archive)
     for old in archive.parent.glob(f"{name}-*.cpio"):
         if old != archive:

@@ -27,6 +27,7 @@ import dkms
 import fetch
 import installed
 import module
+import packaged
 import programs
 import rootfs
 import secure_boot
@@ -266,6 +267,10 @@ def boot_installed(options) -> bool:
     return on_each(options, "guest", lambda target: target.kernel is not None or installed.check(target))
 
 
+def boot_packaged(options) -> bool:
+    return on_each(options, "guest", lambda target: target.kernel is not None or packaged.check(target))
+
+
 def selftest(options) -> bool:
     os.environ.pop("CI", None)  # what is shown here is that a skip is told from a failure
     sys.path.insert(0, str(HERE / "selftest"))
@@ -313,6 +318,8 @@ def arguments() -> argparse.ArgumentParser:
     running.add_argument("--list", action="store_true", help="list the scenarios")
     installing = command("installed", boot_installed, "boot a system on which `make install` was run, with systemd")
     with_kernel(installing).set_defaults(kernel="6.12")
+    packaging = command("packaged", boot_packaged, "install, upgrade and purge the packages of `make deb` in a system with systemd")
+    with_kernel(packaging).set_defaults(kernel="6.12")
     with_kernel(command("selftest", selftest, "check that the harness notices guests that misbehave"))
     benching = with_guest(command("bench", measure, "count the instructions that the module costs"))
     benching.add_argument("--only", nargs="+", choices=bench.BOOTS, help="only these security modules, snet among them")

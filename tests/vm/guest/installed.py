@@ -1,47 +1,19 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Looks at a booted system with snet installed, from its last service, and switches it off.
+"""Looks at a booted system on which `make install` was run.
 
-Owns: the checks of tests/vm/installed.py, in its order; each goes on where the one before ended.
+Owns: the checks of tests/vm/installed.py, in its order.
 """
 
 import json
 import subprocess
 import time
-import traceback
 from pathlib import Path
 
-from channel import Channel
+from system import answers, check, eventually, run, shown, visit
 
 CONFIG = Path("/etc/snet/snetd.toml")
-PORT = 8099
 # CAP_CHOWN, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_IPC_LOCK, CAP_SYS_PTRACE.
 NEEDED = sum(1 << number for number in (0, 2, 12, 14, 19))
-
-
-def run(*command: str, code: int | None = 0, timeout: float = 60) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-    assert code is None or done.returncode == code, f"{command} → {done.returncode}: {done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def shown(*properties: str) -> dict[str, str]:
-    text = run("systemctl", "show", "snetd", *(f"-p{name}" for name in properties))
-    return dict(line.split("=", 1) for line in text.splitlines())
-
-
-def eventually(condition, what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}; {run('systemctl', 'status', 'snetd', code=None)}"
-        time.sleep(0.2)
-
-
-def answers() -> bool:
-    return subprocess.run(["snet-tool", "status"], capture_output=True).returncode == 0
-
-
-def visit(code: int) -> None:
-    run("curl", "-sS", f"http://127.0.0.1:{PORT}/", code=code)
 
 
 def daemon_is_there_before_the_network():
@@ -91,24 +63,4 @@ def daemon_has_few_rights():
     assert "warn" not in log.lower(), log
 
 
-def main() -> None:
-    channel = Channel()
-    checks = json.loads((Path(__file__).parent / "run.json").read_text())["checks"]
-    channel.send("hello", kernel=Path("/proc/sys/kernel/osrelease").read_text().strip(), uptime=0)
-    server = subprocess.Popen(["python3", "-m", "http.server", str(PORT), "--bind", "127.0.0.1", "--directory", "/snet"],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    eventually(lambda: subprocess.run(["curl", "-so/dev/null", f"http://127.0.0.1:{PORT}/"]).returncode == 0, "the server")
-    for name in checks:
-        channel.send("start", name=name, timeout=120)
-        begin, status, detail = time.monotonic(), "ok", ""
-        try:
-            globals()[name]()
-        except Exception:
-            status, detail = "FAIL", traceback.format_exc() + run("journalctl", "-b", "-u", "snetd", "-n30", "--no-pager", code=None)
-        channel.send("result", name=name, status=status, detail=detail, seconds=round(time.monotonic() - begin, 1))
-    channel.send("done", count=len(checks))
-    server.kill()
-    subprocess.run(["systemctl", "--no-block", "poweroff"])
-
-
-main()
+check(globals())

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Installs, upgrades, removes and purges the Debian packages on a booted system.
+
+Owns: the checks of tests/vm/packaged.py, in its order.
+"""
+
+import hashlib
+import json
+import sqlite3
+import subprocess
+from pathlib import Path
+
+from system import answers, check, eventually, run, shown, visit
+
+DEBS = Path("/snet/debs")
+DATA = Path("/var/lib/snet")
+DATABASE = DATA / "snet.db"
+# The schema that the database of the previous version has.
+PREVIOUS = 3
+
+
+def apt(*arguments: str, code: int = 0) -> str:
+    command = ["apt-get", "-qy", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env={
+        "DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    assert done.returncode == code, f"{command} → {done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def installed_version() -> str:
+    return run("dpkg-query", "-W", "-f${db:Status-Status} ${Version}", "snet", code=None)
+
+
+def is_up() -> None:
+    eventually(lambda: shown("ActiveState")["ActiveState"] == "active" and answers(), "snetd is up")
+
+
+def package_brings_a_running_daemon():
+    apt("install", str(DEBS / "this.deb"))
+    assert run("systemctl", "is-enabled", "snetd").strip() == "enabled"
+    is_up()
+    assert json.loads(run("snet-tool", "status", "--json"))["kernel"], "it isn't the decider"
+    visit(0)
+    run("snet-tool", "deny", "curl", "tcp", "connect")
+    visit(7)
+    assert run("getent", "group", "snet").startswith("snet:")
+    assert (Path("/run/snet/snetd.sock").stat().st_mode & 0o777, DATA.stat().st_mode & 0o777) == (0o660, 0o700)
+
+
+def package_has_what_belongs_to_it():
+    files = run("dpkg-query", "-L", "snet").split()
+    for wanted in ("/usr/share/man/man1/snet-tool.1.gz", "/usr/share/bash-completion/completions/snet-tool",
+                   "/usr/lib/sysusers.d/snet.conf", "/etc/snet/snetd.toml", "/usr/share/doc/snet/copyright"):
+        assert wanted in files, f"{wanted} is missing among {files}"
+    run("bash", "-c", "source /usr/share/bash-completion/completions/snet-tool && complete -p snet-tool")
+
+
+def upgrade_keeps_rules_and_configuration():
+    config = Path("/etc/snet/snetd.toml")
+    config.write_text(config.read_text().replace('log_level = "info"', 'log_level = "debug"'))
+    before = shown("MainPID")
+    apt("install", str(DEBS / "next.deb"))
+    assert installed_version() == "installed 9.0.0", installed_version()
+    is_up()
+    assert shown("MainPID") != before, "the old daemon goes on"
+    assert 'log_level = "debug"' in config.read_text()
+    visit(7)
+
+
+def downgrade_is_refused_and_changes_nothing():
+    said = apt("install", "--allow-downgrades", str(DEBS / "this.deb"), code=100)
+    assert "version 9.0.0 is installed, and its database can't be used by" in said, said
+    assert installed_version() == "installed 9.0.0", installed_version()
+    is_up()
+    visit(7)
+
+
+def removal_keeps_the_data():
+    apt("remove", "snet")
+    gone = ("/usr/sbin/snetd", "/run/snet", "/sys/module/snet")
+    assert not any(Path(path).exists() for path in gone), [path for path in gone if Path(path).exists()]
+    visit(0)
+    assert DATABASE.exists() and Path("/etc/snet/snetd.toml").exists()
+
+
+def database_of_the_previous_version_is_taken_over():
+    for file in DATA.glob("snet.db*"):
+        file.unlink()
+    with sqlite3.connect(DATABASE) as old:
+        old.execute("CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,"
+                    " installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL,"
+                    " checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)")
+        for number, file in enumerate(sorted(Path("/snet/migrations").glob("*.sql"))[:PREVIOUS], 1):
+            old.executescript(file.read_text())
+            old.execute("INSERT INTO _sqlx_migrations VALUES (?, ?, CURRENT_TIMESTAMP, TRUE, ?, 0)",
+                        (number, file.stem[5:].replace("_", " "), hashlib.sha384(file.read_bytes()).digest()))
+        old.execute("INSERT INTO rules (action, program, protocols, operations, note, created_by, created_at)"
+                    " VALUES ('deny', 'curl', 'tcp', 'connect', 'of the previous version', 0, 0)")
+    old.close()
+    apt("install", str(DEBS / "next.deb"))
+    is_up()
+    visit(7)
+    rules = [json.loads(line) for line in run("snet-tool", "rules", "--json").splitlines()]
+    assert [rule["note"] for rule in rules] == ["of the previous version"], rules
+    run("snet-tool", "rules", "history")  # which only the new schema has
+
+
+def purge_leaves_nothing():
+    apt("purge", "snet")
+    visit(0)
+    left = [str(path) for place in ("etc", "lib", "run", "usr", "var") for path in Path("/", place).rglob("*snet*")
+            if not str(path).startswith(("/usr/lib/modules/", "/lib/modules/")) and "snet-check.service" not in path.name and not path.is_relative_to("/run/systemd")]
+    assert left == [], left
+
+
+check(globals())
