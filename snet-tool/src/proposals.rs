@@ -97,6 +97,7 @@ fn rule(group: &Group, has_peer: bool, address: Option<IpAddr>, port: Option<u16
         action: Action::Allow,
         program: Program::Path(exe.into()),
         uid: Some(*uid),
+        unit: None,
         scope: Scope {
             operations: (*operation).into(),
             protocols: Protocols::from(*protocol).as_rule(),

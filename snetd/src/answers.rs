@@ -10,7 +10,7 @@ use libsnet::client::Client;
 use libsnet::control::{
     Call, DaemonStatus, ErrorReply, Explanation, KernelStatus, Reply, RuleRecord, StatusReply,
 };
-use libsnet::policy::{Program, Rule, RuleSpec};
+use libsnet::policy::{Cgroups, Policy, Program, Rule, RuleSpec, Unit};
 use libsnet::types::{Exe, Object, ProcessKey, RuleId, Subject, TicketId};
 use libsnet::uapi::ABI_VERSION;
 
@@ -51,7 +51,9 @@ impl Controller for Answers {
             Call::AddRule { rule } => self.add_rule(rule, uid).await,
             Call::DeleteRule { id } => self.change(Change::Delete(id)).await,
             Call::EnableRule { id, enabled } => self.change(Change::Enable(id, enabled)).await,
-            Call::Test { program, uid, object } => self.test(program, uid, object).await,
+            Call::Test { program, uid, unit, object } => {
+                self.test(program, uid, unit, object).await
+            }
             Call::ListTickets {} => self.list_tickets().await,
             Call::RevokeTickets { id, tgid } => self.revoke_tickets(id, tgid).await,
             Call::Log { limit, before, verdict } => {
@@ -174,7 +176,7 @@ impl Answers {
         })
     }
 
-    async fn test(&self, program: Program, uid: u32, object: Object) -> Answer {
+    async fn test(&self, program: Program, uid: u32, unit: Option<Unit>, object: Object) -> Answer {
         let tried = format!("testing {program} failed");
         let before = self.policy.current().await.inputs();
         let wanted = program.clone();
@@ -198,11 +200,19 @@ impl Answers {
             }
             (_, Some(exe)) => exe,
         };
-        let looked = self.policy.look_at(&exe.path).await;
+        let user_ns = self.policy.current().await.inputs().host.user_ns;
+        let mut subject = imagined(exe, uid, user_ns);
+        let looked = self.policy.look_at(&subject).await;
         looked.map_err(|error| failed(&error, &tried))?;
         let current = self.policy.current().await;
-        let subject = imagined(exe, uid, current.inputs().host.user_ns);
-        let explanation: Explanation = current.policy.explain(&subject, &object);
+        let mut policy = Policy::clone(&current.policy);
+        if let Some(unit) = unit {
+            let mut cgroups = Cgroups::default();
+            subject.cgroup_id = 1;
+            cgroups.insert(subject.cgroup_id, &unit.cgroup());
+            policy = policy.with_cgroups(cgroups.into());
+        }
+        let explanation: Explanation = policy.explain(&subject, &object);
         let watched = watched::is_watched(&current.inputs().watch, &object);
         Ok(Reply::Explained { explanation: Box::new(explanation), watched })
     }

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use libsnet::control::RuleRecord;
 use libsnet::policy::{
-    Action, Candidate, Host, Policy, Program, ProgramTable, Rule, RuleSpec, Unmatched,
+    Action, Candidate, Cgroups, Host, Policy, Program, ProgramTable, Rule, RuleSpec, Unmatched,
 };
 use libsnet::types::{Fallbacks, Operation, Operations, Protocol, RuleId, Scope, WatchSet};
 
 use crate::config::Config;
-use crate::resolve;
+use crate::{cgroups, resolve};
 
 /// What a policy depends on beside the rules.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,7 @@ impl Inputs {
                 action: Action::Allow,
                 program: Program::Name("snet-tool".to_owned()),
                 uid: Some(0),
+                unit: None,
                 scope: Scope { operations, protocols: Protocol::Unix.into(), ..Scope::ANY },
                 priority: i32::MAX,
                 enabled: true,
@@ -79,6 +80,7 @@ pub(crate) struct Compiled {
     pub(crate) generation: u64,
     rules: Arc<Vec<Rule>>,
     table: ProgramTable,
+    cgroups: Arc<Cgroups>,
     inputs: Arc<Inputs>,
 }
 
@@ -102,29 +104,35 @@ impl Compiled {
         let rules = records.into_iter().map(|record| Rule { id: record.id, spec: record.spec });
         let rules: Arc<Vec<Rule>> = Arc::new(rules.chain(inputs.own_rule()).collect());
         let table = resolve::table(&rules, &inputs.search_path, known);
-        Self::with_table(rules, table, inputs, generation)
+        let cgroups = cgroups_for(&rules);
+        Self::with_tables(rules, table, cgroups, inputs, generation)
     }
 
-    fn with_table(
+    fn with_tables(
         rules: Arc<Vec<Rule>>,
         table: ProgramTable,
+        cgroups: Arc<Cgroups>,
         inputs: Arc<Inputs>,
         generation: u64,
     ) -> Self {
         let fallbacks = inputs.fallbacks.clone();
         let policy = Policy::compile(Vec::clone(&rules), &table, inputs.host, fallbacks)
-            .with_unmatched(inputs.unmatched);
-        Self { policy: Arc::new(policy), generation, rules, table, inputs }
+            .with_unmatched(inputs.unmatched)
+            .with_cgroups(Arc::clone(&cgroups));
+        Self { policy: Arc::new(policy), generation, rules, table, cgroups, inputs }
     }
 
     /// The same rules with the programs as they are now, or nothing when none has changed.
     /// Blocks.
     pub(crate) fn refreshed(&self) -> Option<Self> {
         let table = resolve::table(&self.rules, &self.inputs.search_path, &self.table);
-        (table != self.table).then(|| {
-            let (rules, inputs) = (Arc::clone(&self.rules), Arc::clone(&self.inputs));
-            Self::with_table(rules, table, inputs, self.generation + 1)
-        })
+        let changed = table != self.table;
+        changed.then(|| self.followed_by_tables(table, cgroups_for(&self.rules)))
+    }
+
+    fn followed_by_tables(&self, table: ProgramTable, cgroups: Arc<Cgroups>) -> Self {
+        let (rules, inputs) = (Arc::clone(&self.rules), Arc::clone(&self.inputs));
+        Self::with_tables(rules, table, cgroups, inputs, self.generation + 1)
     }
 
     /// The programs that may be the file at this path, and what is known of each.
@@ -133,20 +141,24 @@ impl Compiled {
         self.table.at(path).map(|program| (program.clone(), known(program))).collect()
     }
 
-    /// The same rules with some programs as they were found, or nothing when none of them
-    /// has changed. Takes as long as compiling, but doesn't look at files.
-    pub(crate) fn with_programs(&self, found: Vec<(Program, Vec<Candidate>)>) -> Option<Self> {
+    /// The same rules with some programs as they were found, and the cgroups if those were looked
+    /// at, or nothing when none of them has changed. Takes as long as compiling, but doesn't look
+    /// at files.
+    pub(crate) fn with_found(
+        &self,
+        found: Vec<(Program, Vec<Candidate>)>,
+        cgroups: Option<Cgroups>,
+    ) -> Option<Self> {
         let mut table = self.table.clone();
-        let mut changed = false;
+        let cgroups = cgroups.filter(|cgroups| *cgroups != *self.cgroups);
+        let mut changed = cgroups.is_some();
         for (program, candidates) in found {
             // A program that no rule names any more isn't missed.
             let known = table.get(&program).is_some();
             changed |= known && table.set(program, candidates);
         }
-        changed.then(|| {
-            let (rules, inputs) = (Arc::clone(&self.rules), Arc::clone(&self.inputs));
-            Self::with_table(rules, table, inputs, self.generation + 1)
-        })
+        let cgroups = cgroups.map_or_else(|| Arc::clone(&self.cgroups), Arc::new);
+        changed.then(|| self.followed_by_tables(table, cgroups))
     }
 
     /// Beside the rules.
@@ -168,4 +180,10 @@ impl Compiled {
             _ => None,
         }
     }
+}
+
+/// The cgroups of now, where rules are about some of them.
+fn cgroups_for(rules: &[Rule]) -> Arc<Cgroups> {
+    let wanted = rules.iter().any(|rule| rule.spec.enabled && rule.spec.unit.is_some());
+    Arc::new(if wanted { cgroups::all() } else { Cgroups::default() })
 }

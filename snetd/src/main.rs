@@ -5,6 +5,7 @@ mod answers;
 mod args;
 mod audit;
 mod background;
+mod cgroups;
 mod compiled;
 mod config;
 mod control;

@@ -5,14 +5,13 @@
 //! that fails before its commit never was; one that fails after it says so. Hands policies
 //! to the decider and must not be called from it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use anyhow::{Context, Result, anyhow};
 use libsnet::control::{ErrorReply, RuleRecord};
 use libsnet::policy::{Candidate, Program, RuleSpec};
-use libsnet::types::RuleId;
+use libsnet::types::{RuleId, Subject};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::compiled::{Compiled, Inputs};
@@ -20,7 +19,7 @@ use crate::decider::Decider;
 use crate::problems::{Part, Problems};
 use crate::rule_sets::NEVER;
 use crate::store::{Change, RuleTransaction, Store};
-use crate::{resolve, tickets, watched};
+use crate::{cgroups, resolve, tickets, watched};
 
 /// Changes the policy, one change at a time.
 pub(crate) struct PolicyControl {
@@ -128,16 +127,18 @@ impl PolicyControl {
         self.enforce(current, next).await.map(drop)
     }
 
-    /// Looks again at the programs that may be the file at this path; gives the generation
-    /// of the policy for which that was done. No ticket contradicts the new policy: the
+    /// Looks again at the programs that may be the subject's file, and at the cgroups if the
+    /// subject's is none that is known; gives the generation of the policy for which that was
+    /// done. No ticket contradicts the new policy: the
     /// decider issues none that a program still to be looked at might decide otherwise.
-    pub(crate) async fn look_at(&self, path: &Path) -> Result<u64> {
-        let (programs, inputs) = {
+    pub(crate) async fn look_at(&self, subject: &Subject) -> Result<u64> {
+        let place = subject.exe.as_ref().map(|exe| exe.path.clone()).unwrap_or_default();
+        let (programs, inputs, knows_cgroup) = {
             let current = self.current.lock().await;
-            (current.programs_at(path), current.inputs())
+            let knows_cgroup = current.policy.knows_cgroup(subject);
+            (current.programs_at(&place), current.inputs(), knows_cgroup)
         };
-        let place = path.to_owned();
-        let found: Vec<(Program, Vec<Candidate>)> = blocking(move || {
+        let (found, cgroups) = blocking(move || {
             let look = |(program, known): (Program, Vec<Candidate>)| {
                 let candidates = match program {
                     Program::Pattern(_) => resolve::seen(&known, &place),
@@ -145,12 +146,13 @@ impl PolicyControl {
                 };
                 (program, candidates)
             };
-            programs.into_iter().map(look).collect()
+            let found: Vec<_> = programs.into_iter().map(look).collect();
+            (found, (!knows_cgroup).then(cgroups::all))
         })
         .await?;
         let mut current = self.current.lock().await;
         let before = current.clone();
-        if let Some(next) = blocking(move || before.with_programs(found)).await? {
+        if let Some(next) = blocking(move || before.with_found(found, cgroups)).await? {
             self.adopt(&mut current, next).await?;
         }
         Ok(current.generation)
@@ -236,6 +238,7 @@ fn notes(spec: &RuleSpec, inputs: &Inputs) -> Vec<String> {
     let candidates = resolve::candidates(&spec.program, &inputs.search_path);
     let mut notes = resolve::notes(&spec.program, &candidates);
     notes.extend(watched::note(&inputs.watch, &spec.scope));
+    notes.extend(spec.unit.as_ref().and_then(cgroups::note));
     notes
 }
 

@@ -84,6 +84,7 @@ impl Answers {
             action: answer.verdict.into(),
             program: Program::Path(exe.path.clone()),
             uid: Some(event.subject.uid),
+            unit: None,
             scope,
             priority: asking.map_or(0, |rule| rule.spec.priority),
             enabled: true,

@@ -12,8 +12,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use libsnet::policy::Cgroups;
 use libsnet::types::{Exe, ProcessKey, Subject};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{SysconfVar, sysconf};
@@ -47,14 +48,9 @@ struct Looks {
 pub(crate) struct Processes {
     /// Protects only the map; nothing is waited for under it.
     known: Mutex<HashMap<u32, Arc<Process>>>,
-    /// Ids of cgroups by their path.
-    cgroups: Mutex<HashMap<String, u64>>,
     /// Processes share descriptors with others that aren't their threads.
     shared: AtomicBool,
 }
-
-/// Paths that are remembered at most.
-const CGROUPS: usize = 1024;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -182,32 +178,25 @@ impl Processes {
             comm: status.comm.clone(),
             exe: looks.exe,
             parent_tgid: status.parent,
-            cgroup_id: self.cgroup(tid),
+            cgroup_id: cgroup(tid),
             net_ns,
             mnt_ns: looks.mnt_ns,
             pid_ns: looks.pid_ns,
             user_ns: namespace(tid, "user")?,
         })
     }
+}
 
-    /// As far as there is one hierarchy for all; 0 where it can't be told.
-    fn cgroup(&self, tid: u32) -> u64 {
-        let text = fs::read_to_string(format!("/proc/{tid}/cgroup")).unwrap_or_default();
-        let Some(path) = text.lines().find_map(|line| line.strip_prefix("0::")) else {
-            return 0;
-        };
-        if let Some(id) = locked(&self.cgroups).get(path) {
-            return *id;
-        }
-        let under = Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'));
-        let id = fs::metadata(under).map_or(0, |directory| directory.ino());
-        let mut cgroups = locked(&self.cgroups);
-        if cgroups.len() >= CGROUPS {
-            cgroups.clear();
-        }
-        cgroups.insert(path.to_owned(), id);
-        id
-    }
+/// Id of the thread's cgroup; 0 where it can't be told.
+fn cgroup(tid: u32) -> u64 {
+    static ROOT: LazyLock<Option<&Path>> = LazyLock::new(|| {
+        let mut mounts = Cgroups::MOUNTS.map(Path::new).into_iter();
+        mounts.find(|root| root.join("cgroup.controllers").exists())
+    });
+    let text = fs::read_to_string(format!("/proc/{tid}/cgroup")).unwrap_or_default();
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"));
+    let directory = ROOT.zip(path).map(|(root, path)| root.join(path));
+    directory.and_then(|directory| fs::metadata(directory).ok()).map_or(0, |found| found.ino())
 }
 
 /// The inode of a namespace of a thread.

@@ -103,6 +103,7 @@ fn spec() -> RuleSpec {
         action: Action::Deny,
         program: "curl".parse().unwrap(),
         uid: Some(1000),
+        unit: Some("nginx.service".parse().unwrap()),
         scope: scope(),
         priority: 1,
         enabled: true,
@@ -276,7 +277,7 @@ fn conversations() -> Vec<(Call, Reply)> {
         (Call::RollBackRules { change: Some(1) }, replaced()),
         (Call::ListHistory {}, Reply::History { history: vec![history()] }),
         (
-            Call::Test { program, uid: 1, object: object() },
+            Call::Test { program, uid: 1, unit: spec().unit, object: object() },
             Reply::Explained { explanation: Box::new(explanation), watched: true },
         ),
         (Call::ListTickets {}, Reply::Tickets { tickets: vec![ticket()] }),

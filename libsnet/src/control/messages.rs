@@ -8,7 +8,7 @@ use super::records::{
     RuleRecord, StatusReply, TicketRecord,
 };
 use super::supervision::Terms;
-use crate::policy::{Program, Reach, RuleSpec};
+use crate::policy::{Program, Reach, RuleSpec, Unit};
 use crate::types::{Object, RuleId, Scope, TicketId, Verdict};
 
 /// A call of `io.snet.Control`.
@@ -82,6 +82,9 @@ pub enum Call {
         program: Program,
         /// The effective user.
         uid: u32,
+        /// The unit that it is of; none of those that rules are about when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit: Option<Unit>,
         /// The call.
         object: Object,
     },

@@ -9,8 +9,13 @@
 use std::collections::HashMap;
 use std::iter::{Peekable, from_fn};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Candidate, Freshness, Host, Identity, Names, Pattern, Program, ProgramTable, Rule};
+use super::unit::Place;
+use super::{
+    Action, Candidate, Cgroups, Freshness, Host, Identity, Names, Pattern, Program, ProgramTable,
+    Rule,
+};
 use crate::types::{Fallbacks, Operation, RuleId, Subject, Verdict};
 
 /// What happens to a call that no rule is about.
@@ -43,6 +48,9 @@ pub struct Policy {
     ends: HashMap<RuleId, i64>,
     /// Is there a rule that doesn't decide?
     modes: bool,
+    cgroups: Arc<Cgroups>,
+    /// Is there a rule for a unit?
+    units: bool,
 }
 
 /// A rule that is about the program at a path.
@@ -61,6 +69,7 @@ pub(super) enum Standing {
     Matches,
     /// The subject's executable is at a path of the rule's program, but isn't the file that
     /// was there: the file was replaced since, or the path means another one to the subject.
+    /// Or it is for a unit, and the subject's cgroup is none of those that are known.
     Stale,
 }
 
@@ -71,6 +80,8 @@ pub(super) enum Reach {
     Always,
     /// About those that run it under one of its names.
     UnderSomeName,
+    /// About those of a unit, if they do.
+    InSomeUnit,
 }
 
 impl Policy {
@@ -96,6 +107,8 @@ impl Policy {
             host,
             fallbacks,
             unmatched: Unmatched::default(),
+            cgroups: Arc::default(),
+            units: rules.iter().any(|rule| rule.spec.unit.is_some()),
             modes: rules.iter().any(|rule| !rule.spec.action.decides()),
             ends: rules.iter().filter_map(|rule| Some((rule.id, rule.spec.expires_at?))).collect(),
         };
@@ -109,6 +122,17 @@ impl Policy {
     /// The same with another answer to calls that no rule is about.
     pub fn with_unmatched(self, unmatched: Unmatched) -> Self {
         Self { unmatched, ..self }
+    }
+
+    /// The same with the cgroups of now; until then there are none, and no process is of a unit.
+    pub fn with_cgroups(self, cgroups: Arc<Cgroups>) -> Self {
+        Self { cgroups, ..self }
+    }
+
+    /// Would it decide of this subject as of one in any other cgroup, or is it known in which
+    /// one the subject is?
+    pub fn knows_cgroup(&self, subject: &Subject) -> bool {
+        !self.units || self.cgroups.knows(subject.cgroup_id)
     }
 
     fn bind(&mut self, rule: usize, program: &Program, programs: &ProgramTable) {
@@ -164,6 +188,26 @@ impl Policy {
             })
             .filter_map(|(index, standing)| Some((self.rules.get(index)?, standing)))
             .filter(move |(rule, _)| rule.spec.uid.is_none_or(|wanted| wanted == uid))
+            .filter_map(move |(rule, standing)| {
+                let of_unit = self.of_unit(rule, subject, freshness)?;
+                Some((rule, if of_unit == Standing::Stale { of_unit } else { standing }))
+            })
+    }
+
+    /// Is the subject of the rule's unit? A cgroup that is gone by the time that somebody looks
+    /// was left by its processes: they may have been of any unit that something is denied to, and
+    /// of none that something is allowed to.
+    fn of_unit(&self, rule: &Rule, subject: &Subject, freshness: Freshness) -> Option<Standing> {
+        let Some(unit) = &rule.spec.unit else { return Some(Standing::Matches) };
+        match (self.cgroups.place(subject.cgroup_id), freshness) {
+            (Place::At(path), _) => unit.holds(path).then_some(Standing::Matches),
+            (Place::Nowhere, _) => None,
+            (Place::Unknown, Freshness::Unsure) => Some(Standing::Stale),
+            (Place::Unknown, Freshness::Fresh) => {
+                let bars = matches!(rule.spec.action, Action::Deny | Action::Ask);
+                bars.then_some(Standing::Matches)
+            }
+        }
     }
 
     /// The rules that are about processes of the host that run a file, whoever's they are,
@@ -177,9 +221,9 @@ impl Policy {
         let paths = known_paths.len();
         // In another mount namespace than the host's its names mean nothing.
         let known = names == Names::Known && self.host.mnt_ns.is_none();
-        self.rules.iter().enumerate().filter_map(move |(index, rule)| {
+        let reach_of = move |index: usize, rule: &Rule| {
             if rule.spec.program == Program::Any {
-                return Some((rule, Reach::Always));
+                return Some(Reach::Always);
             }
             let bindings = self.for_path.values().flatten();
             let here = bindings
@@ -190,13 +234,17 @@ impl Policy {
                     Program::Pattern(pattern)
                         if !known || known_paths.iter().any(|path| pattern.matches(path)) =>
                     {
-                        Some((rule, Reach::UnderSomeName))
+                        Some(Reach::UnderSomeName)
                     }
                     _ => None,
                 },
-                count if known && count == paths => Some((rule, Reach::Always)),
-                _ => Some((rule, Reach::UnderSomeName)),
+                count if known && count == paths => Some(Reach::Always),
+                _ => Some(Reach::UnderSomeName),
             }
+        };
+        self.rules.iter().enumerate().filter_map(move |(index, rule)| {
+            let reach = reach_of(index, rule)?;
+            Some((rule, if rule.spec.unit.is_some() { Reach::InSomeUnit } else { reach }))
         })
     }
 

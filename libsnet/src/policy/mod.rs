@@ -23,6 +23,7 @@ mod pattern;
 mod program;
 pub mod rule;
 mod tickets;
+mod unit;
 
 #[cfg(test)]
 mod tests;
@@ -35,3 +36,4 @@ pub use pattern::Pattern;
 pub use program::{Candidate, Host, Identity, ProgramTable};
 pub use rule::{Action, ParseProgramError, Program, Rule, RuleError, RuleSpec};
 pub use tickets::winner;
+pub use unit::{Cgroups, ParseUnitError, Unit};

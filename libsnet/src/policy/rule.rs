@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Pattern;
+use super::{Pattern, Unit};
 use crate::types::{Operation, Protocol, Protocols, RuleId, Scope, Verdict};
 
 /// Which programs a rule is about. Written `any`, `curl` (a name, looked up in the search
@@ -144,6 +144,9 @@ pub struct RuleSpec {
     /// Whose calls: the effective user id; `None` means any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
+    /// Whose calls: the unit that the process belongs to; `None` means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     /// Which calls. A rule for `tcp` also covers MPTCP.
     pub scope: Scope,
     /// Higher goes first.
@@ -239,7 +242,7 @@ impl RuleSpec {
             Program::Name(_) => 2,
             Program::Path(_) => 3,
         };
-        (program, self.uid.is_some(), self.effective_scope().specificity())
+        (program, self.uid.is_some(), self.unit.is_some(), self.effective_scope().specificity())
     }
 }
 

@@ -7,7 +7,7 @@ use libsnet::control::{
     Answer, Call, HistoryRecord, JournalEntry, ProposalRecord, QuestionRecord, RuleRecord,
     StatusReply, TicketRecord,
 };
-use libsnet::policy::{Program, RuleSpec};
+use libsnet::policy::{Program, RuleSpec, Unit};
 use libsnet::types::{Object, RuleId, TicketId, Verdict};
 
 use super::frames::Until;
@@ -79,8 +79,14 @@ impl Client {
         self.call(&Call::DropProposals { proposals })
     }
 
-    pub(crate) fn test(&mut self, program: Program, uid: u32, object: Object) -> Result<Explained> {
-        self.call(&Call::Test { program, uid, object })
+    pub(crate) fn test(
+        &mut self,
+        program: Program,
+        uid: u32,
+        unit: Option<Unit>,
+        object: Object,
+    ) -> Result<Explained> {
+        self.call(&Call::Test { program, uid, unit, object })
     }
 
     pub(crate) fn tickets(&mut self) -> Result<Vec<TicketRecord>> {

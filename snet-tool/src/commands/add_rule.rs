@@ -4,7 +4,7 @@
 use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
-use libsnet::policy::{Action, Program, RuleError, RuleSpec};
+use libsnet::policy::{Action, Program, RuleError, RuleSpec, Unit};
 use libsnet::types::{Operations, PortRange, Scope};
 
 use super::program_notes::{other_file, path_out_of_reach};
@@ -25,6 +25,7 @@ Examples:
   snet-tool deny any any out --to 10.0.0.0/8 --priority 100
   snet-tool deny ./downloaded-thing --note 'not before I have read it'
   snet-tool allow ssh tcp connect --to 192.0.2.7 --for 2h
+  snet-tool allow any udp out --unit systemd-timesyncd.service
   snet-tool ask python3 tcp connect
   snet-tool learn any --for 1d
   snet-tool observe firefox")]
@@ -51,6 +52,10 @@ pub(crate) struct Arguments {
     /// Only when it runs as this user
     #[arg(long, value_name = "NAME|UID", value_parser = words::user)]
     user: Option<u32>,
+    /// Only processes of this unit (nginx.service, user-1000.slice), or in this cgroup
+    /// (/user.slice/user-1000.slice)
+    #[arg(long, value_name = "UNIT|CGROUP")]
+    unit: Option<Unit>,
     /// How long there is this rule: a time like 1h30m, until-restart of snetd, or forever
     #[arg(long = "for", value_name = "TIME", default_value = "forever", hide_default_value = true,
         value_parser = words::rule_lifetime)]
@@ -75,6 +80,7 @@ impl Arguments {
             action,
             program: program::parse(&self.program)?,
             uid: self.user,
+            unit: self.unit,
             scope: Scope {
                 operations: if given.is_empty() { Operations::ANY } else { given },
                 protocols: words.protocols,

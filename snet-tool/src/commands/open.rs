@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ex
         action: Action::Observe,
         program: Program::Any,
         uid: None,
+        unit: None,
         scope: Scope::ANY,
         priority: 0,
         enabled: true,

@@ -13,6 +13,9 @@ pub(super) fn rule_text(record: &RuleRecord, times: &Times) -> Vec<Span> {
     if let Some(uid) = spec.uid {
         rest.push_str(&format!(" for user {}", user_text(uid)));
     }
+    if let Some(unit) = &spec.unit {
+        rest.push_str(&format!(" in {unit}"));
+    }
     if spec.priority != 0 {
         rest.push_str(&format!(", priority {}", spec.priority));
     }

@@ -154,7 +154,7 @@ fn row(rule: &RuleRecord, session: &Session) -> Vec<Span> {
     vec![
         Span::plain(rule.id),
         action,
-        Span::plain(program_text(rule)),
+        Span::plain(callers_text(rule)),
         Span::plain(&spec.scope),
         Span::optional(spec.uid.map(user_text)),
         Span::plain(spec.priority),
@@ -163,6 +163,12 @@ fn row(rule: &RuleRecord, session: &Session) -> Vec<Span> {
         Span::optional(rule.last_hit.map(|time| session.out.times.moment(time))),
         Span::optional(note),
     ]
+}
+
+/// The program and the unit, of which few rules have one.
+fn callers_text(rule: &RuleRecord) -> String {
+    let program = program_text(rule);
+    rule.spec.unit.as_ref().map_or(program.clone(), |unit| format!("{program} in {unit}"))
 }
 
 fn show(id: RuleId, session: &Session) -> anyhow::Result<Exit> {
@@ -183,6 +189,7 @@ fn show(id: RuleId, session: &Session) -> anyhow::Result<Exit> {
         ("program", Span::plain(program_text(&rule))),
         ("calls", Span::plain(&spec.scope)),
         ("user", or(spec.uid.map(user_text), "any")),
+        ("unit", or(spec.unit.as_ref().map(ToString::to_string), "any")),
         ("priority", Span::plain(spec.priority)),
         ("ends", or(end_text(&rule, &out.times), "never")),
         ("hits", Span::plain(rule.hits)),

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::Context;
 use clap::Args;
 use libsnet::control::{ErrorReply, Explanation, RuleRecord, Source};
-use libsnet::policy::{Action, Program};
+use libsnet::policy::{Action, Program, Unit};
 use libsnet::types::{CallFlags, Object, Operation, Operations, Protocol, RuleId, Verdict};
 use nix::unistd::Uid;
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "OP", value_parser = words::operation, required_unless_present = "event")]
     operation: Option<Operation>,
     /// The call of this decision in the journal (see log --numbers), instead
-    #[arg(long, value_name = "N", conflicts_with_all = ["program", "protocol", "operation", "to", "port", "local_port", "user"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["program", "protocol", "operation", "to", "port", "local_port", "user", "unit"])]
     event: Option<i64>,
     /// The peer
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = words::endpoint)]
@@ -56,17 +56,21 @@ pub(crate) struct Arguments {
     /// The user it runs as [default: yourself]
     #[arg(long, value_name = "NAME|UID", value_parser = words::user)]
     user: Option<u32>,
+    /// The unit, or the cgroup, that it is in [default: none that a rule is about]
+    #[arg(long, value_name = "UNIT|CGROUP")]
+    unit: Option<Unit>,
 }
 
 /// Asks, and tells the answer by the exit code too.
 pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exit> {
     let described = arguments.event.is_none().then(|| arguments.call()).transpose()?;
+    let unit = arguments.unit.clone();
     let mut client = session.connect()?;
     let (program, uid, object) = match (described, arguments.event) {
         (Some(described), _) => described,
         (None, number) => recorded(&mut client, number.unwrap_or_default())?,
     };
-    let (program, explained) = ask(&mut client, program, uid, &object, session)?;
+    let (program, explained) = ask(&mut client, program, (uid, unit), &object, session)?;
     let asks = explained.watched && explained.explanation.asks;
     let outcome =
         if explained.watched { explained.explanation.decision.verdict } else { Verdict::Allow };
@@ -107,11 +111,11 @@ struct Answer<'a> {
 fn ask(
     client: &mut Client,
     program: Program,
-    uid: u32,
+    (uid, unit): (u32, Option<Unit>),
     object: &Object,
     session: &Session,
 ) -> anyhow::Result<(Program, Explained)> {
-    let answer = client.test(program.clone(), uid, object.clone());
+    let answer = client.test(program.clone(), uid, unit.clone(), object.clone());
     let path = match (&answer, &program) {
         (Err(ClientError::Daemon(ErrorReply::Failed { .. })), Program::Name(name)) => {
             program::find_unusual(name)
@@ -123,7 +127,7 @@ fn ask(
     };
     session.out.note(&format!("snetd doesn't find {program} in its search path: trying {path}"));
     let program = Program::Path(path.into());
-    let explained = client.test(program.clone(), uid, object.clone())?;
+    let explained = client.test(program.clone(), uid, unit, object.clone())?;
     Ok((program, explained))
 }
 

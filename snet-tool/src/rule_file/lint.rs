@@ -49,6 +49,7 @@ fn covers(earlier: &Rule, later: &Rule) -> bool {
     let ends = one.expires_at.is_some() || one.until_restart;
     (one.program == Program::Any || one.program == other.program)
         && (one.uid.is_none() || one.uid == other.uid)
+        && (one.unit.is_none() || one.unit == other.unit)
         && one.effective_scope().contains(&other.effective_scope())
         && !ends
 }
@@ -80,7 +81,9 @@ mod tests {
     #[test]
     fn a_rule_that_ends_or_is_disabled_hides_nothing() {
         let sh = "action = \"allow\"\nprogram = \"sh\"";
-        for more in ["until_restart = true", "enabled = false", "user = \"0\""] {
+        for more in
+            ["until_restart = true", "enabled = false", "user = \"0\"", "unit = \"a.service\""]
+        {
             assert_eq!(told(&[sh, &format!("{ALL}\n{more}")]), Vec::<String>::new(), "{more}");
         }
     }

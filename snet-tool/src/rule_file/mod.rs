@@ -9,7 +9,7 @@ mod lint;
 mod read;
 mod write;
 
-use libsnet::policy::{Action, RuleSpec};
+use libsnet::policy::{Action, RuleSpec, Unit};
 use libsnet::types::{Operations, PortRange};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,9 @@ struct Written {
     /// Name or number of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<String>,
+    /// `nginx.service`, or the path of a cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<Unit>,
     #[serde(default, skip_serializing_if = "is_zero")]
     priority: i32,
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
@@ -95,6 +98,9 @@ pub(crate) fn line(spec: &RuleSpec) -> String {
     let mut line = format!("{} {} {}", spec.action, spec.program, spec.scope);
     if let Some(uid) = spec.uid {
         line.push_str(&format!(" for uid {uid}"));
+    }
+    if let Some(unit) = &spec.unit {
+        line.push_str(&format!(" in {unit}"));
     }
     if spec.priority != 0 {
         line.push_str(&format!(", priority {}", spec.priority));

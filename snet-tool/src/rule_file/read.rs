@@ -66,6 +66,7 @@ fn spec(written: Written) -> Result<RuleSpec, String> {
         action: written.action,
         program,
         uid,
+        unit: written.unit,
         scope: Scope {
             operations: written.operations,
             protocols: protocol.protocols,

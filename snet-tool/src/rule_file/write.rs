@@ -33,6 +33,7 @@ fn written(spec: &RuleSpec) -> anyhow::Result<Written> {
         port: scope.remote_ports,
         local_port: scope.local_ports,
         user: spec.uid.map(|uid| uid.to_string()),
+        unit: spec.unit.clone(),
         priority: spec.priority,
         enabled: spec.enabled,
         until: until.map(|until| until.to_string()),
@@ -54,7 +55,7 @@ mod tests {
               "note": "a \"note\"\nof two lines", "until_restart": true,
               "scope": { "operations": "connect,send", "protocols": "udp", "remote": "2001:db8::/32",
                          "remote_ports": "53" } },
-            { "action": "deny", "program": "/usr/bin/nginx", "expires_at": 1_800_000_000_123_i64,
+            { "action": "deny", "program": "/usr/bin/nginx", "unit": "nginx.service", "expires_at": 1_800_000_000_123_i64,
               "scope": { "operations": "in", "protocols": "tcp,mptcp", "local_ports": "1-1023" } },
         ]))
         .unwrap();

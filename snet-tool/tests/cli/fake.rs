@@ -196,6 +196,7 @@ pub(crate) fn rule(id: u64, action: Verdict, program: &str) -> RuleRecord {
         until_restart: false,
         program: program.parse().unwrap(),
         uid: None,
+        unit: None,
         scope: Scope {
             operations: "connect".parse().unwrap(),
             protocols: "tcp".parse().unwrap(),

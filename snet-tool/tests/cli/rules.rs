@@ -26,6 +26,7 @@ fn two_rules() -> Vec<RuleRecord> {
     denied.last_hit = Some(0);
     denied.spec.note = "a\x1b[2Jb\nc".into();
     denied.spec.uid = Some(0);
+    denied.spec.unit = Some("backup.service".parse().unwrap());
     let mut allowed = rule(3, Verdict::Allow, "curl");
     allowed.spec.enabled = false;
     vec![denied, allowed]
@@ -36,9 +37,9 @@ fn a_list_in_a_pipe_is_aligned_text_in_the_order_of_the_daemon() {
     let fake = listing(two_rules());
     let ran = fake.run(&["rules"]);
     let expected = "\
-ID  ACTION            PROGRAM               CALLS        USER  PRIO  ENDS  HITS  LAST HIT             NOTE
-9   deny              nc (/usr/bin/nc)      tcp connect  root  0     -     12    1970-01-01 02:00:00  a\\u{1b}[2Jb\\nc
-3   allow (disabled)  curl (/usr/bin/curl)  tcp connect  -     0     -     0     -                    -
+ID  ACTION            PROGRAM                             CALLS        USER  PRIO  ENDS  HITS  LAST HIT             NOTE
+9   deny              nc (/usr/bin/nc) in backup.service  tcp connect  root  0     -     12    1970-01-01 02:00:00  a\\u{1b}[2Jb\\nc
+3   allow (disabled)  curl (/usr/bin/curl)                tcp connect  -     0     -     0     -                    -
 ";
     assert_eq!(ran.out, expected);
     let call = json!({ "method": "io.snet.Control.ListRules", "parameters": {}, "more": true });
@@ -96,6 +97,7 @@ enabled   yes
 program   nc (/usr/bin/nc)
 calls     tcp connect
 user      root
+unit      backup.service
 priority  0
 ends      never
 hits      12

@@ -139,14 +139,15 @@ pub(super) async fn insert(
 ) -> Result<RuleId> {
     let scope = &spec.scope;
     let done = sqlx::query(
-        "INSERT INTO rules (action, program, uid, protocols, operations, number, remote,
+        "INSERT INTO rules (action, program, uid, unit, protocols, operations, number, remote,
              remote_ports, local_ports, priority, enabled, expires_at, until_restart, note,
              created_by, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(spec.action.to_string())
     .bind(spec.program.to_string())
     .bind(spec.uid)
+    .bind(spec.unit.as_ref().map(ToString::to_string))
     .bind(scope.protocols.to_string())
     .bind(scope.operations.to_string())
     .bind(scope.number)
@@ -203,6 +204,7 @@ fn read_columns(columns: &Columns<'_>, id: RuleId) -> Result<RuleRecord> {
         action: columns.word("action")?,
         program: columns.parsed("program")?,
         uid: columns.number_or_null("uid")?,
+        unit: columns.parsed_or_null("unit")?,
         scope,
         priority: columns.number("priority")?,
         enabled: columns.number::<i64>("enabled")? != 0,
@@ -230,7 +232,7 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    const NARROW: &str = r#"{"action":"deny","program":"/usr/bin/curl","uid":1000,"priority":-5,
+    const NARROW: &str = r#"{"action":"deny","program":"/usr/bin/curl","uid":1000,"unit":"nginx.service","priority":-5,
         "enabled":false,"note":"why","scope":{"operations":"connect","protocols":"tcp,udp",
         "number":6,"remote":"2001:db8::/32","remote_ports":"443","local_ports":"1-1023"}}"#;
     const WIDE: &str =
@@ -312,7 +314,8 @@ mod tests {
             ("UPDATE rules SET protocols = 'tpc'", ["column protocols", "'tpc'"]),
             ("UPDATE rules SET protocols = 'tcp', action = 'permit'", ["column action", "permit"]),
             ("UPDATE rules SET action = 'deny', uid = -1", ["column uid", "-1"]),
-            ("UPDATE rules SET uid = 0, program = '/usr/../bin'", ["program", "plain"]),
+            ("UPDATE rules SET uid = 0, unit = 'nginx'", ["column unit", "'nginx'"]),
+            ("UPDATE rules SET unit = NULL, program = '/usr/../bin'", ["program", "plain"]),
         ] {
             sqlx::query(statement).execute(store.writer().await.raw()).await.unwrap();
             let error = format!("{:#}", store.rules().await.unwrap_err());

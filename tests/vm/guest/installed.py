@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from system import answers, check, eventually, run, shown, visit
+from system import PORT, answers, check, eventually, run, shown, visit
 
 CONFIG = Path("/etc/snet/snetd.toml")
 # CAP_CHOWN, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_IPC_LOCK, CAP_SYS_PTRACE.
@@ -29,6 +29,18 @@ def rule_denies_and_allows_a_program():
     visit(0)
     run("snet-tool", "deny", "curl", "tcp", "connect")
     visit(7)
+
+
+def rule_is_about_a_unit_of_systemd():
+    def fetch(unit: str, code: int) -> None:
+        Path(f"/run/systemd/system/{unit}.service").write_text(
+            "[Service]\nType=oneshot\nExecStart=/usr/bin/python3 -c"
+            f" \"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{PORT}/')\"\n")
+        run("systemctl", "daemon-reload")
+        run("systemctl", "start", unit, code=code)
+    run("snet-tool", "deny", "any", "tcp", "connect", "--unit", "visitor.service")
+    fetch("visitor", 1)
+    fetch("another", 0)
 
 
 def configuration_is_read_again():

@@ -109,6 +109,7 @@ fn spec(action: Action, program: &str, scope: Scope) -> RuleSpec {
         action,
         program: program.parse().unwrap(),
         uid: None,
+        unit: None,
         scope,
         priority: 0,
         enabled: true,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::*;
-use crate::policy::Program;
+use crate::policy::{Cgroups, Program};
 
 /// Everything a policy is made of.
 #[derive(Debug, Clone)]
@@ -17,6 +17,7 @@ pub(super) struct World {
     pub(super) host: Host,
     pub(super) fallbacks: Fallbacks,
     pub(super) unmatched: Unmatched,
+    pub(super) cgroups: Cgroups,
 }
 
 /// What is said of a call.
@@ -39,7 +40,7 @@ impl World {
     pub(super) fn compile(&self) -> Policy {
         let fallbacks = self.fallbacks.clone();
         let policy = Policy::compile(self.rules.clone(), &self.table, self.host, fallbacks);
-        policy.with_unmatched(self.unmatched)
+        policy.with_unmatched(self.unmatched).with_cgroups(self.cgroups.clone().into())
     }
 
     /// What is said, or nothing when the table is too old to tell.
@@ -54,7 +55,9 @@ impl World {
         for rule in &self.rules {
             let spec = &rule.spec;
             let (matches, stale) = self.is_about(&spec.program, subject);
-            let may = matches || stale && freshness == Freshness::Unsure;
+            let (in_unit, may_be) = self.is_in_unit(rule, subject, freshness);
+            let may = (matches || stale && freshness == Freshness::Unsure) && (in_unit || may_be);
+            let matches = matches && in_unit;
             let user = spec.uid.is_none() || spec.uid == Some(subject.uid);
             let applies = spec.enabled && may && user && covers(&spec.scope, object);
             if applies && matches!(spec.action, Action::Learn | Action::Observe) {
@@ -97,6 +100,20 @@ impl World {
                 Action::Deny => Says::Decides(by_rule(Verdict::Deny, rule.id.0)),
             }),
             Some((_, false)) => None,
+        }
+    }
+
+    /// Is the subject in the unit; may it be, were the cgroups newer?
+    fn is_in_unit(&self, rule: &Rule, subject: &Subject, freshness: Freshness) -> (bool, bool) {
+        let unit = rule.spec.unit.as_ref().map(ToString::to_string);
+        match (unit.as_deref(), subject.cgroup_id) {
+            (None, _) => (true, false),
+            _ if self.cgroups == Cgroups::default() => (false, false),
+            (_, 0) => (false, false),
+            (Some("web.slice"), 7 | 8) | (Some("/web.slice/a.service"), 7) => (true, false),
+            (_, 7 | 8) => (false, false),
+            _ if freshness == Freshness::Unsure => (false, true),
+            _ => (matches!(rule.spec.action, Action::Deny | Action::Ask), false),
         }
     }
 
@@ -161,7 +178,7 @@ fn holds(net: IpNet, address: IpAddr) -> bool {
 }
 
 /// What a rule is sorted by, each so that the larger goes first.
-fn keys(rule: &Rule) -> [i64; 11] {
+fn keys(rule: &Rule) -> [i64; 12] {
     let spec = &rule.spec;
     let width = |min: u16, max: u16| i64::from(max) - i64::from(min);
     let tcp_alone =
@@ -175,6 +192,7 @@ fn keys(rule: &Rule) -> [i64; 11] {
             Program::Path(_) => 3,
         },
         i64::from(spec.uid.is_some()),
+        i64::from(spec.unit.is_some()),
         match spec.scope.remote {
             None => -1,
             Some(IpNet::V4(net)) => 96 + i64::from(net.prefix_len()),

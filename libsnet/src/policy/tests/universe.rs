@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
-use crate::policy::Program;
+use crate::policy::{Cgroups, Program};
 use crate::types::{Operations, PortRange, Protocols};
 
 const PATHS: &[&str] = &["/usr/local/bin/curl", CURL, "/usr/bin/wget"];
@@ -97,10 +97,12 @@ const ACTIONS: &[Action] = &[
 fn specs() -> impl Strategy<Value = RuleSpec> {
     let action = select(ACTIONS);
     let uid = option::weighted(0.2, select(&[0, 1000][..]));
+    let unit = option::weighted(0.15, select(&["web.slice", "/web.slice/a.service"][..]));
     let enabled = prop::bool::weighted(0.9);
-    (action, select(PROGRAMS), uid, scopes(), 0..3_i32, enabled).prop_map(
-        |(action, program, uid, scope, priority, enabled)| RuleSpec {
+    (action, select(PROGRAMS), uid, unit, scopes(), 0..3_i32, enabled).prop_map(
+        |(action, program, uid, unit, scope, priority, enabled)| RuleSpec {
             uid,
+            unit: unit.map(|unit| unit.parse().unwrap()),
             priority,
             enabled,
             ..spec(action, program, scope)
@@ -150,9 +152,24 @@ pub(super) fn subjects() -> impl Strategy<Value = Subject> {
     let exe = option::weighted(0.9, (select(PATHS), select(&[11, 11, 12, 13][..])));
     let mnt_ns = select(&[1, 1, 1, 1, 9][..]);
     let user_ns = select(&[2, 2, 2, 2, 9][..]);
-    (exe, mnt_ns, user_ns, select(&[0, 1000][..])).prop_map(|(exe, mnt_ns, user_ns, uid)| {
-        let exe = exe.map(|(path, inode)| Exe { path: path.into(), device: 1, inode });
-        Subject { exe, mnt_ns, user_ns, uid, ..curl() }
+    let cgroup = select(&[7, 7, 8, 9, 0][..]);
+    (exe, mnt_ns, user_ns, select(&[0, 1000][..]), cgroup).prop_map(
+        |(exe, mnt_ns, user_ns, uid, cgroup_id)| {
+            let exe = exe.map(|(path, inode)| Exe { path: path.into(), device: 1, inode });
+            Subject { exe, mnt_ns, user_ns, uid, cgroup_id, ..curl() }
+        },
+    )
+}
+
+/// Two are known, or there are none.
+pub(super) fn cgroups() -> impl Strategy<Value = Cgroups> {
+    prop::bool::weighted(0.8).prop_map(|there| {
+        let mut cgroups = Cgroups::default();
+        if there {
+            cgroups.insert(7, "/web.slice/a.service/worker");
+            cgroups.insert(8, "/web.slice/b.service");
+        }
+        cgroups
     })
 }
 
