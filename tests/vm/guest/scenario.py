@@ -226,7 +226,8 @@ class Guest:
             raise AssertionError(f"{message + ': ' if message else ''}{value!r} is not between {low!r} and {high!r}")
 
     def assert_took(self, low: float, seconds: float, high: float, message: str = "") -> None:
-        """`high` is for a stock kernel; a slower one gets more."""
+        """`high` is for a stock kernel, a slower one gets more; it is just below what a failure would take, since the
+        machine may have other things to do."""
         self.assert_between(low, seconds, high * self.slowness, message)
 
     @staticmethod

@@ -175,7 +175,7 @@ def fatal_signals_end_300_held_threads(g):
             begin = time.monotonic()
             crowd.send_signal(number)
             g.assert_equal(crowd.ended(30), -number)
-            g.assert_took(0, time.monotonic() - begin, 4, f"seconds to die of {number}")
+            g.assert_took(0, time.monotonic() - begin, 20, f"seconds to die of {number}")
             g.assert_equal((decider.control.count("held"), decider.control.requests()), (0, []))
         g.assert_equal(decider.control.count("killed"), 600)
 

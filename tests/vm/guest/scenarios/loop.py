@@ -165,7 +165,7 @@ def killed_with_50_held_threads_releases_all_at_once(g):
 @scenario
 def restarted_daemon_decides_again(g):
     """While it is dead the ticketed client goes on and others get the fallback at once; then the rules are back."""
-    daemon = g.snetd(CLOSED)
+    daemon = g.snetd(watching("20s"))
     daemon.start()
     g.tool("allow", "python3", "tcp", "connect")
     client = Client(g)
@@ -174,7 +174,7 @@ def restarted_daemon_decides_again(g):
     g.assert_equal(client.call("tcp", g.peer.address4, 8080), "ok", "by its ticket")
     begin = time.monotonic()
     g.assert_equal(Client(g).call("tcp", g.peer.address4, 8080), "EACCES")
-    g.assert_took(0, time.monotonic() - begin, 1.5, "seconds until the fallback")
+    g.assert_took(0, time.monotonic() - begin, 4.9, "seconds until the fallback")
     daemon.start()
     g.assert_equal(Client(g).call("tcp", g.peer.address4, 8080), "ok")
     g.assert_equal(client.call("tcp", g.peer.address4, 8080), "ok")
@@ -184,7 +184,7 @@ def restarted_daemon_decides_again(g):
 @scenario(timeout=120)
 def stopped_daemon_costs_three_deadlines_and_recovers(g):
     """SIGSTOP: the fallback at each of three deadlines, then at once; SIGCONT: back to normal."""
-    with g.snetd(watching("2s")) as daemon:
+    with g.snetd(watching("3s")) as daemon:
         g.tool("allow", "python3", "tcp", "connect", "--to", g.peer.address4)
         client = Client(g)
         daemon.process.send_signal(signal.SIGSTOP)
@@ -194,9 +194,9 @@ def stopped_daemon_costs_three_deadlines_and_recovers(g):
             g.assert_equal(client.call("tcp", g.peer.address4, 8080), "EACCES")
             took.append(time.monotonic() - begin)
         for seconds in took[:3]:
-            g.assert_took(2.0, seconds, 3.0, f"seconds held, of {took}")
+            g.assert_took(3.0, seconds, 6.0, f"seconds held, of {took}")
         for seconds in took[3:]:
-            g.assert_took(0, seconds, 1.5, f"seconds, of {took}")
+            g.assert_took(0, seconds, 2.9, f"seconds, of {took}")
         daemon.process.send_signal(signal.SIGCONT)
         g.eventually(lambda: client.call("tcp", g.peer.address4, 8080) == "ok", timeout=10)
 
