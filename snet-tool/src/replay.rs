@@ -9,7 +9,7 @@ use libsnet::control::{JournalEntry, Source};
 use libsnet::policy::{
     Candidate, Freshness, Host, Identity, Outcome, Policy, Program, ProgramTable, Rule,
 };
-use libsnet::types::{Cause, Exe, Fallbacks, Operation, ProcessKey, RuleId, Subject, Verdict};
+use libsnet::types::{Cause, Exe, Fallbacks, Operation, RuleId, Subject, Verdict};
 
 use crate::call::object_of;
 use crate::program::usual_places;
@@ -108,21 +108,7 @@ impl Rules {
             let Identity { device, inode } = self.files.identity(&path);
             Exe { path, device, inode }
         });
-        Subject {
-            process: ProcessKey { tgid: entry.tgid, start_time: 0, exec_id: 0 },
-            tid: entry.tgid,
-            uid: entry.uid,
-            gid: 0,
-            login_uid: None,
-            comm: entry.comm.clone(),
-            exe,
-            parent_tgid: 0,
-            cgroup_id: 0,
-            net_ns: 0,
-            mnt_ns: 0,
-            pid_ns: 0,
-            user_ns: 0,
-        }
+        Subject::imagined(exe, entry.uid)
     }
 }
 

@@ -11,7 +11,7 @@ use libsnet::control::{
     Call, DaemonStatus, ErrorReply, Explanation, KernelStatus, Reply, RuleRecord, StatusReply,
 };
 use libsnet::policy::{Cgroups, Policy, Program, Rule, RuleSpec, Unit};
-use libsnet::types::{Exe, Object, ProcessKey, RuleId, Subject, TicketId};
+use libsnet::types::{Exe, Object, RuleId, Subject, TicketId};
 use libsnet::uapi::ABI_VERSION;
 
 use crate::control::{Controller, Decisions};
@@ -201,7 +201,7 @@ impl Answers {
             (_, Some(exe)) => exe,
         };
         let user_ns = self.policy.current().await.inputs().host.user_ns;
-        let mut subject = imagined(exe, uid, user_ns);
+        let mut subject = Subject { user_ns, ..Subject::imagined(Some(exe), uid) };
         let looked = self.policy.look_at(&subject).await;
         looked.map_err(|error| failed(&error, &tried))?;
         let current = self.policy.current().await;
@@ -239,24 +239,5 @@ impl Answers {
                 Err(ErrorReply::NotFound { kind: "ticket".to_owned(), id })
             }
         }
-    }
-}
-
-/// A process of this machine that runs the program.
-fn imagined(exe: Exe, uid: u32, user_ns: u32) -> Subject {
-    Subject {
-        process: ProcessKey { tgid: 0, start_time: 0, exec_id: 0 },
-        tid: 0,
-        uid,
-        gid: 0,
-        login_uid: None,
-        comm: String::new(),
-        exe: Some(exe),
-        parent_tgid: 0,
-        cgroup_id: 0,
-        net_ns: 0,
-        mnt_ns: 0,
-        pid_ns: 0,
-        user_ns,
     }
 }

@@ -84,7 +84,7 @@ impl Answers {
             action: answer.verdict.into(),
             program: Program::Path(exe.path.clone()),
             uid: Some(event.subject.uid),
-            unit: None,
+            unit: asking.as_ref().and_then(|rule| rule.spec.unit.clone()),
             scope,
             priority: asking.map_or(0, |rule| rule.spec.priority),
             enabled: true,

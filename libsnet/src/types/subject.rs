@@ -66,3 +66,25 @@ pub struct Subject {
     /// Inode of the user namespace.
     pub user_ns: u32,
 }
+
+impl Subject {
+    /// A process that isn't there, of this user and with this executable: nothing else is known
+    /// of it.
+    pub fn imagined(exe: Option<Exe>, uid: u32) -> Self {
+        Self {
+            process: ProcessKey { tgid: 0, start_time: 0, exec_id: 0 },
+            tid: 0,
+            uid,
+            gid: 0,
+            login_uid: None,
+            comm: String::new(),
+            exe,
+            parent_tgid: 0,
+            cgroup_id: 0,
+            net_ns: 0,
+            mnt_ns: 0,
+            pid_ns: 0,
+            user_ns: 0,
+        }
+    }
+}

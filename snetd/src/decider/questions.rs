@@ -121,7 +121,9 @@ impl Questions {
             return None;
         }
         let matter = Matter::of(&event.subject, &event.object);
-        let known = self.open.iter().find(|(_, question)| question.matter == matter);
+        // Another rule may be about processes of another unit: they aren't answered together.
+        let is_it = |question: &Question| question.matter == matter && question.rule == rule;
+        let known = self.open.iter().find(|(_, question)| is_it(question));
         let id = match known {
             Some((id, _)) => *id,
             None if self.open.len() >= QUESTIONS => return None,
