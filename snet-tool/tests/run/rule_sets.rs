@@ -196,3 +196,22 @@ fn recorded_decisions_are_replayed_against_other_rules() {
     let wrong = replay(SSH);
     assert!(wrong.err.contains("events.json:1: no entry of `snet-tool log --export`"), "{wrong:?}");
 }
+
+#[test]
+fn the_shipped_base_rules_let_a_closed_machine_work() {
+    let home = Home::denying().begun();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/base-rules.toml");
+    assert!(home.done(&["rules", "check", file]).contains(" rules, no errors"));
+    let tested = |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        ran(&home, &[&["test", "/usr/bin/python3"][..], &words].concat()).code
+    };
+    let resolves = "udp connect --to 192.0.2.1:53";
+    let keeps_time = "udp send --to 192.0.2.1:123 --unit systemd-timesyncd.service";
+    assert_eq!([resolves, keeps_time].map(tested), [Some(3); 2]);
+    home.done(&["rules", "import", file]);
+    assert_eq!([resolves, keeps_time].map(tested), [Some(0); 2]);
+    assert_eq!(tested("tcp connect --to 127.0.0.1:80"), Some(0));
+    assert_eq!(tested("tcp connect --to 192.0.2.1:80"), Some(3));
+    assert_eq!(tested("udp send --to 192.0.2.1:123"), Some(3));
+}
