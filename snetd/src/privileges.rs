@@ -11,8 +11,8 @@ use nix::sys::stat::{Mode, umask};
 use crate::config::{Config, KernelUse};
 
 /// What the daemon needs of root's power, in the order in which it needs it: the group of
-/// the socket, memory that stays, the kernel module, and to look at programs wherever they
-/// are and at whoever runs them.
+/// the socket (where its own is another one), memory that stays, the kernel module, and to look
+/// at programs wherever they are and at whoever runs them.
 const NEEDED: [Capability; 5] = [
     Capability::CAP_CHOWN,
     Capability::CAP_IPC_LOCK,
@@ -58,8 +58,11 @@ pub(crate) fn prepare_for_user() {
 /// Threads made later inherit what is left.
 fn drop_capabilities() -> Result<(), caps::errors::CapsError> {
     let needed: CapsHashSet = NEEDED.into_iter().collect();
-    let left: CapsHashSet =
-        caps::read(None, CapSet::Permitted)?.intersection(&needed).copied().collect();
+    let given = caps::read(None, CapSet::Permitted)?;
+    if given.is_subset(&needed) {
+        return Ok(());
+    }
+    let left: CapsHashSet = given.intersection(&needed).copied().collect();
     caps::set(None, CapSet::Effective, &left)?;
     caps::set(None, CapSet::Permitted, &left)
 }

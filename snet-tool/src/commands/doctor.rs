@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use clap::Args;
 use libsnet::control::{DEFAULT_SOCKET, StatusReply};
+use nix::unistd::User;
 use serde::Serialize;
 
 use super::Session;
@@ -248,15 +249,17 @@ fn daemon(status: &StatusReply) -> Vec<Finding> {
     findings
 }
 
-/// Only root may make another socket in its place.
+/// Only root and the daemon's own user may make another socket in its place.
 fn socket(path: &Path) -> Option<Finding> {
     let directory = fs::metadata(path.parent()?).ok()?;
-    let open = directory.uid() != 0 || directory.mode() & 0o022 != 0;
+    let daemon = User::from_name("snetd").ok().flatten().map(|user| user.uid.as_raw());
+    let owner = directory.uid();
+    let open = (owner != 0 && Some(owner) != daemon) || directory.mode() & 0o022 != 0;
     open.then(|| {
         let place = path.parent().unwrap_or(path).display();
         Finding::bad(
             "socket",
-            format!("others than root may write into {place}, and take snetd's place"),
+            format!("others than root and snetd may write into {place}, and take snetd's place"),
             format!("chown root {place}; chmod 755 {place}"),
         )
     })

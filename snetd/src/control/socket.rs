@@ -108,7 +108,9 @@ pub(super) fn bind_in_private(
     let socket = UnixListener::bind(&hidden)?;
     let mode = match access.group() {
         Some(group) => {
-            chown(&hidden, None, Some(group.as_raw()))?;
+            if fs::metadata(&hidden)?.gid() != group.as_raw() {
+                chown(&hidden, None, Some(group.as_raw()))?;
+            }
             0o660
         }
         None => 0o600,

@@ -75,10 +75,16 @@ fn prepare_directory(file: &Path) -> Result<()> {
 /// Only the daemon's user may read what programs do on the network.
 fn restrict(file: &Path) -> Result<()> {
     let mode = |path: &Path| path.metadata().map(|found| found.mode() & 0o777);
-    let wanted = || format!("can't set the mode of the database {} to 0600", file.display());
+    let wanted = || {
+        format!(
+            "can't set the mode of the database {0} to 0600: if it is another user's, make it \
+             snetd's own with `chown --reference=$(dirname {0}) {0}`",
+            file.display()
+        )
+    };
     if mode(file).with_context(wanted)? != 0o600 {
-        tracing::warn!("the mode of the database {} was not 0600: mended", file.display());
         std::fs::set_permissions(file, Permissions::from_mode(0o600)).with_context(wanted)?;
+        tracing::warn!("the mode of the database {} was not 0600: mended", file.display());
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ Owns: the checks of tests/vm/installed.py, in its order.
 """
 
 import json
+import pwd
 import subprocess
 import time
 from pathlib import Path
@@ -12,8 +13,10 @@ from pathlib import Path
 from system import PORT, answers, check, eventually, run, shown, visit
 
 CONFIG = Path("/etc/snet/snetd.toml")
-# CAP_CHOWN, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_IPC_LOCK, CAP_SYS_PTRACE.
-NEEDED = sum(1 << number for number in (0, 2, 12, 14, 19))
+# CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_IPC_LOCK, CAP_SYS_PTRACE.
+NEEDED = sum(1 << number for number in (2, 12, 14, 19))
+# What `systemd-analyze security` may say, in tenths.
+EXPOSURE = 20
 
 
 def daemon_is_there_before_the_network():
@@ -71,6 +74,9 @@ def daemon_has_few_rights():
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert int(fields["CapBnd"], 16) == int(fields["CapPrm"], 16) == NEEDED, fields
     assert fields["NoNewPrivs"].strip() == "1" and fields["Seccomp"].strip() == "2", fields
+    assert pwd.getpwuid(int(fields["Uid"].split()[0])).pw_name == "snetd", fields
+    unit = run("systemctl", "show", "snetd", "-pFragmentPath", "--value").strip()
+    print(run("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE}", unit).splitlines()[-1], flush=True)
     log = run("journalctl", "-b", "-u", "snetd", "--no-pager", code=None)
     assert "warn" not in log.lower(), log
 

@@ -6,6 +6,7 @@ Owns: the checks of tests/vm/packaged.py, in its order.
 
 import hashlib
 import json
+import os
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -86,6 +87,7 @@ def removal_keeps_the_data():
 def database_of_the_previous_version_is_taken_over():
     for file in DATA.glob("snet.db*"):
         file.unlink()
+    os.chown(DATA, 0, 0)  # the daemon of that version was root
     with sqlite3.connect(DATABASE) as old:
         old.execute("CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,"
                     " installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL,"
