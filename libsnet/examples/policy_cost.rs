@@ -41,6 +41,7 @@ fn called(program: u64) -> Result<Event, Failure> {
             mnt_ns: 1,
             pid_ns: 1,
             user_ns: 1,
+            details: libsnet::types::Details::default(),
         },
         object: serde_json::from_value(serde_json::json!({
             "operation": "connect", "protocol": "tcp", "family": 2, "kind": 1, "number": 6,

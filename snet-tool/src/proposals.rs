@@ -93,24 +93,18 @@ fn rule(group: &Group, has_peer: bool, address: Option<IpAddr>, port: Option<u16
     let ports = port.and_then(|port| PortRange::new(port, port)).unwrap_or(PortRange::ANY);
     let (remote_ports, local_ports) =
         if has_peer { (ports, PortRange::ANY) } else { (PortRange::ANY, ports) };
+    let scope = Scope {
+        operations: (*operation).into(),
+        protocols: Protocols::from(*protocol).as_rule(),
+        remote: address.map(IpNet::from),
+        remote_ports,
+        local_ports,
+        ..Scope::ANY
+    };
     RuleSpec {
-        action: Action::Allow,
-        program: Program::Path(exe.into()),
         uid: Some(*uid),
-        unit: None,
-        scope: Scope {
-            operations: (*operation).into(),
-            protocols: Protocols::from(*protocol).as_rule(),
-            remote: address.map(IpNet::from),
-            remote_ports,
-            local_ports,
-            ..Scope::ANY
-        },
-        priority: 0,
-        enabled: true,
-        expires_at: None,
-        until_restart: false,
         note: "learned".to_owned(),
+        ..RuleSpec::new(Action::Allow, Program::Path(exe.into()), scope)
     }
 }
 

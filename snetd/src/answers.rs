@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use libsnet::client::Client;
 use libsnet::control::{
-    Call, DaemonStatus, ErrorReply, Explanation, KernelStatus, Reply, RuleRecord, StatusReply,
+    Call, DaemonStatus, ErrorReply, KernelStatus, Reply, RuleRecord, StatusReply,
 };
-use libsnet::policy::{Cgroups, Policy, Program, Rule, RuleSpec, Unit};
-use libsnet::types::{Exe, Object, RuleId, Subject, TicketId};
+use libsnet::policy::{Rule, RuleSpec};
+use libsnet::types::{RuleId, TicketId};
 use libsnet::uapi::ABI_VERSION;
 
 use crate::control::{Controller, Decisions};
@@ -20,8 +20,8 @@ use crate::journal::now;
 use crate::policy_control::{PolicyControl, failed};
 use crate::problems::Problems;
 use crate::store::{Change, LogQuery, Replacement, Store};
+use crate::tickets;
 use crate::watchers::Watchers;
-use crate::{resolve, tickets, watched};
 
 /// Entries that one call of `Log` gives at most.
 const LOG_LIMIT: u32 = 10_000;
@@ -40,7 +40,7 @@ pub(crate) struct Answers {
     pub(crate) started_at: i64,
 }
 
-type Answer = Result<Reply, ErrorReply>;
+pub(crate) type Answer = Result<Reply, ErrorReply>;
 
 impl Controller for Answers {
     async fn call(&self, uid: u32, call: Call) -> Answer {
@@ -51,9 +51,7 @@ impl Controller for Answers {
             Call::AddRule { rule } => self.add_rule(rule, uid).await,
             Call::DeleteRule { id } => self.change(Change::Delete(id)).await,
             Call::EnableRule { id, enabled } => self.change(Change::Enable(id, enabled)).await,
-            Call::Test { program, uid, unit, object } => {
-                self.test(program, uid, unit, object).await
-            }
+            Call::Test(call) => self.test(call).await,
             Call::ListTickets {} => self.list_tickets().await,
             Call::RevokeTickets { id, tgid } => self.revoke_tickets(id, tgid).await,
             Call::Log { limit, before, verdict } => {
@@ -164,7 +162,7 @@ impl Answers {
             let reason = "expires_at: that is over already".to_owned();
             return Err(ErrorReply::InvalidRule { reason });
         }
-        self.change(Change::Add { spec, by, at: now() }).await
+        self.change(Change::Add { spec: Box::new(spec), by, at: now() }).await
     }
 
     async fn change(&self, change: Change) -> Answer {
@@ -174,47 +172,6 @@ impl Answers {
             revoked: changed.revoked,
             notes: changed.notes,
         })
-    }
-
-    async fn test(&self, program: Program, uid: u32, unit: Option<Unit>, object: Object) -> Answer {
-        let tried = format!("testing {program} failed");
-        let before = self.policy.current().await.inputs();
-        let wanted = program.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let candidates = resolve::candidates(&wanted, &before.search_path);
-            candidates.into_iter().find(|candidate| candidate.identity.is_some())
-        });
-        let found = looked.await.map_err(|error| failed(&error.into(), &tried))?;
-        let exe = found.and_then(|file| {
-            let identity = file.identity?;
-            Some(Exe { path: file.path, device: identity.device, inode: identity.inode })
-        });
-        let exe = match (program.clone(), exe) {
-            (Program::Any | Program::Pattern(_), _) => {
-                let parameter = format!("program: '{program}' isn't one program that makes calls");
-                return Err(ErrorReply::InvalidParameter { parameter });
-            }
-            (program, None) => {
-                let reason = format!("{tried}: {program} isn't installed");
-                return Err(ErrorReply::Failed { reason });
-            }
-            (_, Some(exe)) => exe,
-        };
-        let user_ns = self.policy.current().await.inputs().host.user_ns;
-        let mut subject = Subject { user_ns, ..Subject::imagined(Some(exe), uid) };
-        let looked = self.policy.look_at(&subject).await;
-        looked.map_err(|error| failed(&error, &tried))?;
-        let current = self.policy.current().await;
-        let mut policy = Policy::clone(&current.policy);
-        if let Some(unit) = unit {
-            let mut cgroups = Cgroups::default();
-            subject.cgroup_id = 1;
-            cgroups.insert(subject.cgroup_id, &unit.cgroup());
-            policy = policy.with_cgroups(cgroups.into());
-        }
-        let explanation: Explanation = policy.explain(&subject, &object);
-        let watched = watched::is_watched(&current.inputs().watch, &object);
-        Ok(Reply::Explained { explanation: Box::new(explanation), watched })
     }
 
     async fn list_tickets(&self) -> Answer {

@@ -55,14 +55,14 @@ pub(crate) async fn look_at_stale(
     mut stale: mpsc::Receiver<Box<Event>>,
 ) {
     let places = Arc::new(Semaphore::new(LOOKING));
-    while let Some(event) = stale.recv().await {
+    while let Some(mut event) = stale.recv().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
         let (policy, decider) = (Arc::clone(&policy), decider.clone());
         tokio::spawn(async move {
             let path = event.subject.exe.as_ref().map(|exe| exe.path.clone()).unwrap_or_default();
-            let looked = match policy.look_at(&event.subject).await {
+            let looked = match policy.look_at(&mut event.subject).await {
                 Ok(generation) => decider.decide_again(event, generation).await,
                 Err(error) => Err(error),
             };

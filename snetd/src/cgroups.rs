@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use libsnet::policy::{Cgroups, Unit};
+use libsnet::policy::{Cgroups, RuleSpec, container_of};
+
+use crate::containers;
 
 /// As many as are looked at. What is beyond counts as gone.
 const MOST: usize = 65_536;
@@ -17,14 +19,20 @@ pub(crate) fn all() -> Cgroups {
     root.map(|root| below(root, MOST)).unwrap_or_default()
 }
 
-/// What who makes a rule for a unit should know. Blocks.
-pub(crate) fn note(unit: &Unit) -> Option<String> {
+/// What who makes a rule for a unit or a container should know. Blocks.
+pub(crate) fn note(spec: &RuleSpec) -> Option<String> {
+    if spec.unit.is_none() && spec.container.is_none() {
+        return None;
+    }
     let cgroups = all();
     if cgroups == Cgroups::default() {
-        let note = "there are no cgroups (version 2) here: no process is in";
-        return Some(format!("{note} {unit}"));
+        let note = "there are no cgroups (version 2) here: no process is in a unit or a container";
+        return Some(note.to_owned());
     }
-    (!cgroups.have(unit)).then(|| format!("{unit} isn't running now: there is no such cgroup"))
+    let unit = spec.unit.as_ref().filter(|unit| !cgroups.have(unit)).map(ToString::to_string);
+    let container = spec.container.as_ref().filter(|name| !cgroups.have_container(name));
+    let missing = unit.or(container.map(|name| format!("container {name}")))?;
+    Some(format!("{missing} isn't running now: there is no such cgroup"))
 }
 
 /// Those in a directory and below it, with paths from there. The nearer ones first: where there
@@ -33,6 +41,7 @@ fn below(root: &Path, most: usize) -> Cgroups {
     let mut found = Cgroups::default();
     let mut level = vec![PathBuf::new()];
     let mut count = 0;
+    let mut names = containers::Names::default();
     while !level.is_empty() && count < most {
         let mut next = Vec::new();
         for place in level.into_iter().take(most - count) {
@@ -40,7 +49,9 @@ fn below(root: &Path, most: usize) -> Cgroups {
             // It may be gone by now.
             let Ok(status) = fs::metadata(&directory) else { continue };
             if let Some(path) = place.to_str() {
-                found.insert(status.ino(), &format!("/{path}"));
+                let path = format!("/{path}");
+                let container = container_of(&path).map(|name| names.of(name));
+                found.insert(status.ino(), &path, container.unwrap_or_default());
                 count += 1;
             }
             let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
@@ -69,11 +80,11 @@ mod tests {
             ("/system.slice", &root.path().join("system.slice")),
             ("/system.slice/nginx.service", &deep),
         ] {
-            expected.insert(fs::metadata(directory).unwrap().ino(), path);
+            expected.insert(fs::metadata(directory).unwrap().ino(), path, vec![]);
         }
         assert_eq!(below(root.path(), MOST), expected);
         let mut first = Cgroups::default();
-        first.insert(fs::metadata(root.path()).unwrap().ino(), "/");
+        first.insert(fs::metadata(root.path()).unwrap().ino(), "/", vec![]);
         assert_eq!(below(root.path(), 1), first);
     }
 }

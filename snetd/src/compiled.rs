@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use libsnet::control::RuleRecord;
 use libsnet::policy::{
     Action, Candidate, Cgroups, Host, Policy, Program, ProgramTable, Rule, RuleSpec, Unmatched,
+    Wants,
 };
 use libsnet::types::{Fallbacks, Operation, Operations, Protocol, RuleId, Scope, WatchSet};
 
@@ -56,16 +57,13 @@ impl Inputs {
         watched.then(|| Rule {
             id: RuleId::BUILT_IN,
             spec: RuleSpec {
-                action: Action::Allow,
-                program: Program::Name("snet-tool".to_owned()),
                 uid: Some(0),
-                unit: None,
-                scope: Scope { operations, protocols: Protocol::Unix.into(), ..Scope::ANY },
                 priority: i32::MAX,
-                enabled: true,
-                expires_at: None,
-                until_restart: false,
-                note: String::new(),
+                ..RuleSpec::new(
+                    Action::Allow,
+                    Program::Name("snet-tool".to_owned()),
+                    Scope { operations, protocols: Protocol::Unix.into(), ..Scope::ANY },
+                )
             },
         })
     }
@@ -184,6 +182,6 @@ impl Compiled {
 
 /// The cgroups of now, where rules are about some of them.
 fn cgroups_for(rules: &[Rule]) -> Arc<Cgroups> {
-    let wanted = rules.iter().any(|rule| rule.spec.enabled && rule.spec.unit.is_some());
+    let wanted = Wants::of(rules).cgroups;
     Arc::new(if wanted { cgroups::all() } else { Cgroups::default() })
 }

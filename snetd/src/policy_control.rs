@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::compiled::{Compiled, Inputs};
 use crate::decider::Decider;
+use crate::details::{self, Sums};
 use crate::problems::{Part, Problems};
 use crate::rule_sets::NEVER;
 use crate::store::{Change, RuleTransaction, Store};
@@ -26,6 +27,7 @@ pub(crate) struct PolicyControl {
     pub(crate) store: Store,
     decider: Decider,
     problems: Arc<Problems>,
+    pub(crate) sums: Sums,
     /// When a change is undone that waits to be confirmed, in milliseconds since 1970.
     pub(crate) confirm_by: AtomicI64,
     /// Held from the beginning of a change until its tickets are revoked, so that changes
@@ -56,7 +58,7 @@ impl PolicyControl {
     ) -> Self {
         let (changes, current) = (Mutex::new(()), Mutex::new(first));
         let confirm_by = AtomicI64::new(NEVER);
-        Self { store, decider, problems, confirm_by, changes, current }
+        Self { store, decider, problems, sums: Sums::default(), confirm_by, changes, current }
     }
 
     /// Changes one rule. When this returns, the change is stored, in force, and no ticket
@@ -129,16 +131,16 @@ impl PolicyControl {
 
     /// Looks again at the programs that may be the subject's file, and at the cgroups if the
     /// subject's is none that is known; gives the generation of the policy for which that was
-    /// done. No ticket contradicts the new policy: the
+    /// done, and completes what is known of the subject. No ticket contradicts the new policy: the
     /// decider issues none that a program still to be looked at might decide otherwise.
-    pub(crate) async fn look_at(&self, subject: &Subject) -> Result<u64> {
+    pub(crate) async fn look_at(&self, subject: &mut Subject) -> Result<u64> {
         let place = subject.exe.as_ref().map(|exe| exe.path.clone()).unwrap_or_default();
-        let (programs, inputs, knows_cgroup) = {
+        let (programs, inputs, missing) = {
             let current = self.current.lock().await;
-            let knows_cgroup = current.policy.knows_cgroup(subject);
-            (current.programs_at(&place), current.inputs(), knows_cgroup)
+            (current.programs_at(&place), current.inputs(), current.policy.missing(subject))
         };
-        let (found, cgroups) = blocking(move || {
+        let (who, sums) = (subject.clone(), self.sums.clone());
+        let (found, cgroups, details) = blocking(move || {
             let look = |(program, known): (Program, Vec<Candidate>)| {
                 let candidates = match program {
                     Program::Pattern(_) => resolve::seen(&known, &place),
@@ -147,9 +149,11 @@ impl PolicyControl {
                 (program, candidates)
             };
             let found: Vec<_> = programs.into_iter().map(look).collect();
-            (found, (!knows_cgroup).then(cgroups::all))
+            let cgroups = missing.cgroups.then(cgroups::all);
+            (found, cgroups, details::look(&who, missing, &sums))
         })
         .await?;
+        subject.details.complete(details);
         let mut current = self.current.lock().await;
         let before = current.clone();
         if let Some(next) = blocking(move || before.with_found(found, cgroups)).await? {
@@ -163,7 +167,7 @@ impl PolicyControl {
     pub(crate) async fn reconcile(&self) -> Result<u64> {
         let _one = self.changes.lock().await;
         let policy = Arc::clone(&self.current.lock().await.policy);
-        Ok(tickets::revoke_all_but(policy, &self.decider).await?.count)
+        Ok(tickets::revoke_all_but(policy, &self.decider, &self.sums).await?.count)
     }
 
     /// What is in force now.
@@ -199,7 +203,7 @@ impl PolicyControl {
         let policy = Arc::clone(&current.policy);
         // Events whose program must be looked at needn't wait for the tickets.
         drop(current);
-        match tickets::revoke_all_but(policy, &self.decider).await {
+        match tickets::revoke_all_but(policy, &self.decider, &self.sums).await {
             Ok(revoked) => {
                 self.problems.clear(Part::Tickets);
                 let note = "the tickets couldn't be sorted: all of them were revoked";
@@ -235,14 +239,22 @@ async fn noted(change: &Change, rule: &RuleRecord, inputs: Arc<Inputs>) -> Resul
 
 /// What who makes or enables this rule should know.
 fn notes(spec: &RuleSpec, inputs: &Inputs) -> Vec<String> {
-    let candidates = resolve::candidates(&spec.program, &inputs.search_path);
-    let mut notes = resolve::notes(&spec.program, &candidates);
+    let mut notes = Vec::new();
+    // Of a container's programs nothing is known here.
+    let program = Some(&spec.program).filter(|_| spec.container.is_none());
+    for program in program.into_iter().chain(&spec.parent) {
+        let candidates = resolve::candidates(program, &inputs.search_path);
+        notes.extend(resolve::notes(program, &candidates));
+    }
     notes.extend(watched::note(&inputs.watch, &spec.scope));
-    notes.extend(spec.unit.as_ref().and_then(cgroups::note));
+    notes.extend(cgroups::note(spec));
     notes
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+/// Runs what may wait for a disk beside the daemon's own threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await.context("a worker thread failed")
 }
 

@@ -40,7 +40,8 @@ impl Answers {
         }
         let waiting = self.waiting(id).await;
         let spec = self.rule(&answer, &event, asking).await?;
-        let changed = self.policy.change(Change::Add { spec, by, at: now() }).await?;
+        let changed =
+            self.policy.change(Change::Add { spec: Box::new(spec), by, at: now() }).await?;
         let Changed { rule, mut notes, .. } = changed;
         // Where the rule decides, it has let the calls go already.
         let once = Answer { keep: Keep::Once, ..answer };
@@ -80,17 +81,24 @@ impl Answers {
             let reason = format!("{tried}: no rule is about this process; answer for it alone");
             return Err(ErrorReply::Failed { reason });
         };
-        let spec = RuleSpec {
-            action: answer.verdict.into(),
-            program: Program::Path(exe.path.clone()),
+        let made = RuleSpec {
             uid: Some(event.subject.uid),
-            unit: asking.as_ref().and_then(|rule| rule.spec.unit.clone()),
-            scope,
-            priority: asking.map_or(0, |rule| rule.spec.priority),
-            enabled: true,
             expires_at: answer.expires_at,
             until_restart: answer.until_restart,
             note: noted(answer.verdict, event),
+            ..RuleSpec::new(answer.verdict.into(), Program::Path(exe.path.clone()), scope)
+        };
+        // It is about no process that the person wasn't asked about.
+        let spec = match asking.map(|rule| rule.spec) {
+            Some(asking) => RuleSpec {
+                unit: asking.unit,
+                container: asking.container,
+                command: asking.command,
+                parent: asking.parent,
+                priority: asking.priority,
+                ..made
+            },
+            None => made,
         };
         spec.check().map_err(|error| ErrorReply::InvalidRule { reason: error.to_string() })?;
         Ok(spec)

@@ -17,7 +17,7 @@ use libsnet::policy::{Candidate, Identity, Program, ProgramTable, Rule};
 pub(crate) fn candidates(program: &Program, search_path: &[PathBuf]) -> Vec<Candidate> {
     let mut found = Vec::new();
     match program {
-        Program::Any | Program::Pattern(_) => {}
+        Program::Any | Program::Pattern(_) | Program::Sha256(_) => {}
         Program::Path(path) => look_at(path, &mut found),
         Program::Name(name) => {
             for directory in search_path {
@@ -100,7 +100,7 @@ pub(crate) fn notes(program: &Program, candidates: &[Candidate]) -> Vec<String> 
         .map(|candidate| candidate.path.as_path())
         .collect();
     let mut notes = match (program, files.as_slice()) {
-        (Program::Any | Program::Pattern(_), _) => Vec::new(),
+        (Program::Any | Program::Pattern(_) | Program::Sha256(_), _) => Vec::new(),
         (_, []) => vec![missing(program, candidates)],
         (Program::Name(_), [_, _, ..]) => {
             let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
@@ -139,7 +139,7 @@ fn missing(program: &Program, candidates: &[Candidate]) -> String {
 /// that is many in one.
 fn renamed(program: &Program, file: &Path) -> Option<String> {
     let name = match program {
-        Program::Any | Program::Pattern(_) => return None,
+        Program::Any | Program::Pattern(_) | Program::Sha256(_) => return None,
         Program::Name(name) => Path::new(name).file_name()?,
         Program::Path(path) => path.file_name()?,
     };

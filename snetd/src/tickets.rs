@@ -5,6 +5,7 @@
 //! Owns the comparison of what is kept with the policy in force. Must not change
 //! the policy; `policy_control` says when it has changed.
 
+use std::borrow::Cow;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,11 +15,12 @@ use anyhow::{Context, Result};
 use libsnet::client::{Client, Error};
 use libsnet::control::TicketRecord;
 use libsnet::policy::{Freshness, Identity, Names, Policy};
-use libsnet::types::{Exe, KeptTicket, ProgramOwner, Subject, TicketId, TicketOwner};
+use libsnet::types::{Details, Exe, KeptTicket, ProgramOwner, Subject, TicketId, TicketOwner};
 use nix::sys::stat::{major, minor};
-use nix::unistd::{SysconfVar, sysconf};
 
 use crate::decider::{Decider, LinkState};
+use crate::details::{self, Sums};
+use crate::processes;
 
 /// What became of the tickets that a policy doesn't stand by.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,17 +32,21 @@ pub(crate) struct Revoked {
 }
 
 /// Revokes every ticket that the policy, whose programs were just looked at, would not issue.
-pub(crate) async fn revoke_all_but(policy: Arc<Policy>, decider: &Decider) -> Result<Revoked> {
+pub(crate) async fn revoke_all_but(
+    policy: Arc<Policy>,
+    decider: &Decider,
+    sums: &Sums,
+) -> Result<Revoked> {
     // Those that the decider keeps itself first: that can't fail.
     let supervised = decider.supervised_tickets().await?;
-    let others = others(supervised, Arc::clone(&policy), decider).await?;
+    let others = others(supervised, Arc::clone(&policy), decider, sums).await?;
     let own = decider.revoke_supervised(ids(&others)).await?;
     if !is_registered(decider) {
         // The kernel has none, or they are somebody else's until this daemon registers.
         return Ok(Revoked { count: own, all: false });
     }
     let client = Client::connect().await?;
-    match revoke_others(&client, policy, decider).await {
+    match revoke_others(&client, policy, decider, sums).await {
         Ok(count) => Ok(Revoked { count: own + count, all: false }),
         // Too many is safe, too few is not.
         Err(error) => {
@@ -56,8 +62,13 @@ fn is_registered(decider: &Decider) -> bool {
     matches!(*decider.state().borrow(), LinkState::Registered(_))
 }
 
-async fn revoke_others(client: &Client, policy: Arc<Policy>, decider: &Decider) -> Result<u64> {
-    delete(client, others(client.tickets().await?, policy, decider).await?).await
+async fn revoke_others(
+    client: &Client,
+    policy: Arc<Policy>,
+    decider: &Decider,
+    sums: &Sums,
+) -> Result<u64> {
+    delete(client, others(client.tickets().await?, policy, decider, sums).await?).await
 }
 
 fn ids(tickets: &[KeptTicket]) -> Vec<TicketId> {
@@ -69,14 +80,29 @@ async fn others(
     kept: Vec<KeptTicket>,
     policy: Arc<Policy>,
     decider: &Decider,
+    sums: &Sums,
 ) -> Result<Vec<KeptTicket>> {
     let kept = with_subjects(kept, decider).await?;
+    let sums = sums.clone();
     let sorted = tokio::task::spawn_blocking(move || {
-        let others =
-            kept.into_iter().filter(|(kept, subject)| !stands(kept, subject.as_deref(), &policy));
+        let others = kept.into_iter().filter(|(kept, subject)| {
+            let subject = subject.as_deref().map(|subject| looked_at(subject, &policy, &sums));
+            !stands(kept, subject.as_deref(), &policy)
+        });
         others.map(|(kept, _)| kept).collect::<Vec<KeptTicket>>()
     });
     Ok(sorted.await?)
+}
+
+/// The subject with what the policy is about, and the one that issued the ticket wasn't.
+fn looked_at<'s>(subject: &'s Subject, policy: &Policy, sums: &Sums) -> Cow<'s, Subject> {
+    let missing = policy.missing(subject);
+    if !missing.details() {
+        return Cow::Borrowed(subject);
+    }
+    let mut subject = subject.clone();
+    subject.details.complete(details::look(&subject, missing, sums));
+    Cow::Owned(subject)
 }
 
 /// Would the policy issue it? Looks at the file of a program ticket.
@@ -242,7 +268,7 @@ fn establish(kept: &KeptTicket, proc: &Path) -> Option<Subject> {
         return None;
     };
     let process = proc.join(owner.process.tgid.to_string());
-    if start_ticks(&process)? != to_ticks(owner.process.start_time)? {
+    if !processes::is(&process, &owner.process) {
         return None;
     }
     let exe = process.join("exe");
@@ -266,20 +292,8 @@ fn establish(kept: &KeptTicket, proc: &Path) -> Option<Subject> {
         mnt_ns: namespace("mnt")?,
         pid_ns: namespace("pid")?,
         user_ns: namespace("user")?,
+        details: Details::default(),
     })
-}
-
-/// Start of a process as /proc tells it, in clock ticks since boot.
-fn start_ticks(process: &Path) -> Option<u64> {
-    let stat = fs::read_to_string(process.join("stat")).ok()?;
-    // The name in parentheses may hold anything, also parentheses and spaces.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19)?.parse().ok()
-}
-
-fn to_ticks(nanoseconds: u64) -> Option<u64> {
-    let per_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
-    nanoseconds.checked_div(1_000_000_000_u64.checked_div(per_second)?)
 }
 
 #[cfg(test)]
@@ -307,7 +321,7 @@ mod tests {
     }
 
     fn own_start() -> u64 {
-        start_ticks(Path::new("/proc/self")).unwrap() * 10_000_000
+        processes::start_ticks(Path::new("/proc/self")).unwrap() * 10_000_000
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use libsnet::policy::Cgroups;
-use libsnet::types::{Exe, ProcessKey, Subject};
+use libsnet::types::{Details, Exe, ProcessKey, Subject};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -183,6 +183,7 @@ impl Processes {
             mnt_ns: looks.mnt_ns,
             pid_ns: looks.pid_ns,
             user_ns: namespace(tid, "user")?,
+            details: Details::default(),
         })
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::{Action, Reach, RuleSpec};
+use crate::policy::{Action, Program, Reach, RuleSpec};
 use crate::types::{Cause, Object, Operation, Protocol, RuleId, Scope, Stats, TicketId, Verdict};
 
 /// Fields by name, with their types as written.
@@ -104,6 +104,9 @@ fn spec() -> RuleSpec {
         program: "curl".parse().unwrap(),
         uid: Some(1000),
         unit: Some("nginx.service".parse().unwrap()),
+        container: Some("web".parse().unwrap()),
+        command: Some("nginx: *".parse().unwrap()),
+        parent: Some("/usr/sbin/nginx".parse().unwrap()),
         scope: scope(),
         priority: 1,
         enabled: true,
@@ -111,6 +114,12 @@ fn spec() -> RuleSpec {
         until_restart: true,
         note: "why".into(),
     }
+}
+
+fn test_call(program: Program) -> TestCall {
+    let RuleSpec { unit, container, command, parent, .. } = spec();
+    let command = command.map(|pattern| pattern.to_string());
+    TestCall { program, uid: 1, object: object(), unit, container, command, parent }
 }
 
 fn scope() -> Scope {
@@ -277,7 +286,7 @@ fn conversations() -> Vec<(Call, Reply)> {
         (Call::RollBackRules { change: Some(1) }, replaced()),
         (Call::ListHistory {}, Reply::History { history: vec![history()] }),
         (
-            Call::Test { program, uid: 1, unit: spec().unit, object: object() },
+            Call::Test(test_call(program)),
             Reply::Explained { explanation: Box::new(explanation), watched: true },
         ),
         (Call::ListTickets {}, Reply::Tickets { tickets: vec![ticket()] }),
@@ -330,7 +339,7 @@ fn every_call_is_described() {
         | Call::AddRule { .. }
         | Call::DeleteRule { .. }
         | Call::EnableRule { .. }
-        | Call::Test { .. }
+        | Call::Test(_)
         | Call::ListTickets {}
         | Call::RevokeTickets { .. }
         | Call::Log { .. }

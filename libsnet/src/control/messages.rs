@@ -8,8 +8,39 @@ use super::records::{
     RuleRecord, StatusReply, TicketRecord,
 };
 use super::supervision::Terms;
-use crate::policy::{Program, Reach, RuleSpec, Unit};
+use crate::policy::{Container, Program, Reach, RuleSpec, Unit};
 use crate::types::{Object, RuleId, Scope, TicketId, Verdict};
+
+/// A call that somebody asks about. What is absent is none that a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestCall {
+    /// The program; `Any`, a pattern and a sum are no answerable questions.
+    pub program: Program,
+    /// The effective user.
+    pub uid: u32,
+    /// The call.
+    pub object: Object,
+    /// The unit that it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// The container that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// Its command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The program that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Program>,
+}
+
+impl TestCall {
+    /// A call of a process that is like none that rules are about beside its program and user.
+    pub fn new(program: Program, uid: u32, object: Object) -> Self {
+        Self { program, uid, object, unit: None, container: None, command: None, parent: None }
+    }
+}
 
 /// A call of `io.snet.Control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,17 +108,7 @@ pub enum Call {
     ListHistory {},
     /// What would the policy say? Answered by [`Reply::Explained`].
     #[serde(rename = "io.snet.Control.Test")]
-    Test {
-        /// The program; `Any` is no answerable question.
-        program: Program,
-        /// The effective user.
-        uid: u32,
-        /// The unit that it is of; none of those that rules are about when absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        unit: Option<Unit>,
-        /// The call.
-        object: Object,
-    },
+    Test(TestCall),
     /// Answered by [`Reply::Tickets`].
     #[serde(rename = "io.snet.Control.ListTickets")]
     ListTickets {},

@@ -11,7 +11,7 @@ mod records;
 mod supervision;
 mod user_paths;
 
-pub use messages::{Answer, Call, ErrorReply, Keep, Reply};
+pub use messages::{Answer, Call, ErrorReply, Keep, Reply, TestCall};
 pub use records::{
     DaemonStatus, Decision, Explanation, HistoryRecord, JournalEntry, KernelStatus, ProposalRecord,
     QuestionId, QuestionRecord, RuleRecord, Source, StatusReply, SupervisedStatus, TicketRecord,

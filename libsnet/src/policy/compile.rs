@@ -11,10 +11,9 @@ use std::iter::{Peekable, from_fn};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::unit::Place;
 use super::{
-    Action, Candidate, Cgroups, Freshness, Host, Identity, Names, Pattern, Program, ProgramTable,
-    Rule,
+    Candidate, Cgroups, Freshness, Host, Identity, Names, Pattern, Program, ProgramTable, Rule,
+    RuleSpec, Wants,
 };
 use crate::types::{Fallbacks, Operation, RuleId, Subject, Verdict};
 
@@ -34,23 +33,26 @@ pub struct Policy {
     /// Enabled rules, first asked first, with their scopes as [`super::RuleSpec::effective_scope`]
     /// gives them.
     rules: Vec<Rule>,
-    /// Those for any program, as indices into `rules`, ascending.
+    /// Those for any program, or for one that no file of the host tells, as indices into `rules`,
+    /// ascending.
     for_any: Vec<usize>,
     /// Those for the program at a path, ascending.
     for_path: HashMap<PathBuf, Vec<Binding>>,
     /// Those for the programs at paths that match, ascending. Those that were looked at are in
     /// `for_path` as well.
     for_pattern: Vec<(usize, Pattern)>,
-    host: Host,
+    /// The paths of the programs that parents are, for rules that are about one.
+    pub(super) parents: HashMap<RuleId, Vec<PathBuf>>,
+    pub(super) host: Host,
     fallbacks: Fallbacks,
     unmatched: Unmatched,
     /// When rules end that do.
     ends: HashMap<RuleId, i64>,
     /// Is there a rule that doesn't decide?
     modes: bool,
-    cgroups: Arc<Cgroups>,
-    /// Is there a rule for a unit?
-    units: bool,
+    pub(super) cgroups: Arc<Cgroups>,
+    /// What its rules are about.
+    pub(super) wants: Wants,
 }
 
 /// A rule that is about the program at a path.
@@ -69,7 +71,7 @@ pub(super) enum Standing {
     Matches,
     /// The subject's executable is at a path of the rule's program, but isn't the file that
     /// was there: the file was replaced since, or the path means another one to the subject.
-    /// Or it is for a unit, and the subject's cgroup is none of those that are known.
+    /// Or one of its conditions is about something that wasn't looked up.
     Stale,
 }
 
@@ -80,8 +82,8 @@ pub(super) enum Reach {
     Always,
     /// About those that run it under one of its names.
     UnderSomeName,
-    /// About those of a unit, if they do.
-    InSomeUnit,
+    /// About some of those that do.
+    Sometimes,
 }
 
 impl Policy {
@@ -104,16 +106,20 @@ impl Policy {
             for_any: Vec::new(),
             for_path: HashMap::new(),
             for_pattern: Vec::new(),
+            parents: HashMap::new(),
             host,
             fallbacks,
             unmatched: Unmatched::default(),
             cgroups: Arc::default(),
-            units: rules.iter().any(|rule| rule.spec.unit.is_some()),
+            wants: Wants::of(&rules),
             modes: rules.iter().any(|rule| !rule.spec.action.decides()),
             ends: rules.iter().filter_map(|rule| Some((rule.id, rule.spec.expires_at?))).collect(),
         };
         for (index, rule) in rules.iter().enumerate() {
-            policy.bind(index, &rule.spec.program, programs);
+            policy.bind(index, &rule.spec, programs);
+            if let Some(parent) = &rule.spec.parent {
+                policy.parents.insert(rule.id, paths(parent, programs));
+            }
         }
         policy.rules = rules;
         policy
@@ -129,18 +135,18 @@ impl Policy {
         Self { cgroups, ..self }
     }
 
-    /// Would it decide of this subject as of one in any other cgroup, or is it known in which
-    /// one the subject is?
-    pub fn knows_cgroup(&self, subject: &Subject) -> bool {
-        !self.units || self.cgroups.knows(subject.cgroup_id)
-    }
-
-    fn bind(&mut self, rule: usize, program: &Program, programs: &ProgramTable) {
+    fn bind(&mut self, rule: usize, spec: &RuleSpec, programs: &ProgramTable) {
+        let program = &spec.program;
+        if spec.container.is_some() {
+            // A file of the host says nothing about it.
+            self.for_any.push(rule);
+            return;
+        }
         if let Program::Pattern(pattern) = program {
             self.for_pattern.push((rule, pattern.clone()));
         }
         match (program, programs.get(program)) {
-            (Program::Any, _) => self.for_any.push(rule),
+            (Program::Any | Program::Sha256(_), _) => self.for_any.push(rule),
             (_, Some(candidates)) => {
                 for Candidate { path, identity } in candidates {
                     self.bind_path(rule, path, *identity);
@@ -189,25 +195,9 @@ impl Policy {
             .filter_map(|(index, standing)| Some((self.rules.get(index)?, standing)))
             .filter(move |(rule, _)| rule.spec.uid.is_none_or(|wanted| wanted == uid))
             .filter_map(move |(rule, standing)| {
-                let of_unit = self.of_unit(rule, subject, freshness)?;
-                Some((rule, if of_unit == Standing::Stale { of_unit } else { standing }))
+                let beside = self.conditions(rule, subject, freshness)?;
+                Some((rule, if beside == Standing::Stale { beside } else { standing }))
             })
-    }
-
-    /// Is the subject of the rule's unit? A cgroup that is gone by the time that somebody looks
-    /// was left by its processes: they may have been of any unit that something is denied to, and
-    /// of none that something is allowed to.
-    fn of_unit(&self, rule: &Rule, subject: &Subject, freshness: Freshness) -> Option<Standing> {
-        let Some(unit) = &rule.spec.unit else { return Some(Standing::Matches) };
-        match (self.cgroups.place(subject.cgroup_id), freshness) {
-            (Place::At(path), _) => unit.holds(path).then_some(Standing::Matches),
-            (Place::Nowhere, _) => None,
-            (Place::Unknown, Freshness::Unsure) => Some(Standing::Stale),
-            (Place::Unknown, Freshness::Fresh) => {
-                let bars = matches!(rule.spec.action, Action::Deny | Action::Ask);
-                bars.then_some(Standing::Matches)
-            }
-        }
     }
 
     /// The rules that are about processes of the host that run a file, whoever's they are,
@@ -222,7 +212,7 @@ impl Policy {
         // In another mount namespace than the host's its names mean nothing.
         let known = names == Names::Known && self.host.mnt_ns.is_none();
         let reach_of = move |index: usize, rule: &Rule| {
-            if rule.spec.program == Program::Any {
+            if rule.spec.program == Program::Any || rule.spec.container.is_some() {
                 return Some(Reach::Always);
             }
             let bindings = self.for_path.values().flatten();
@@ -236,6 +226,7 @@ impl Policy {
                     {
                         Some(Reach::UnderSomeName)
                     }
+                    Program::Sha256(_) => Some(Reach::UnderSomeName),
                     _ => None,
                 },
                 count if known && count == paths => Some(Reach::Always),
@@ -244,7 +235,7 @@ impl Policy {
         };
         self.rules.iter().enumerate().filter_map(move |(index, rule)| {
             let reach = reach_of(index, rule)?;
-            Some((rule, if rule.spec.unit.is_some() { Reach::InSomeUnit } else { reach }))
+            Some((rule, if rule.spec.has_conditions() { Reach::Sometimes } else { reach }))
         })
     }
 
@@ -281,6 +272,17 @@ impl Policy {
     /// What applies when no rule decides.
     pub fn fallback(&self, operation: Operation) -> Verdict {
         self.fallbacks.get(&operation).copied().unwrap_or(Verdict::Allow)
+    }
+}
+
+/// The paths at which a program may be.
+fn paths(program: &Program, programs: &ProgramTable) -> Vec<PathBuf> {
+    match (program, programs.get(program)) {
+        (_, Some(candidates)) => {
+            candidates.iter().map(|candidate| candidate.path.clone()).collect()
+        }
+        (Program::Path(path), None) => vec![path.clone()],
+        (_, None) => Vec::new(),
     }
 }
 

@@ -16,7 +16,10 @@
 
 mod agree;
 mod answer;
+mod command;
 mod compile;
+mod conditions;
+mod container;
 mod decide;
 mod issue;
 mod pattern;
@@ -30,7 +33,10 @@ mod tests;
 
 pub use agree::Names;
 pub use answer::{Answered, Reach};
+pub use command::{CommandPattern, ParseCommandError};
 pub use compile::{Policy, Unmatched};
+pub use conditions::Wants;
+pub use container::{Container, ParseContainerError, container_of};
 pub use decide::{Decision, Explanation, Freshness, Outcome, Source};
 pub use pattern::Pattern;
 pub use program::{Candidate, Host, Identity, ProgramTable};

@@ -57,13 +57,17 @@ impl ProgramTable {
     }
 
     /// The programs that a table for these rules has to hold: those of the enabled ones,
-    /// each once, without [`Program::Any`].
+    /// and their parents, each once, without those that no path tells.
     pub fn wanted<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> BTreeSet<&'r Program> {
         rules
             .into_iter()
             .filter(|rule| rule.spec.enabled)
-            .map(|rule| &rule.spec.program)
-            .filter(|program| **program != Program::Any)
+            .flat_map(|Rule { spec, .. }| {
+                // A container's program is no file of the host.
+                let own = Some(&spec.program).filter(|_| spec.container.is_none());
+                own.into_iter().chain(&spec.parent)
+            })
+            .filter(|program| !matches!(program, Program::Any | Program::Sha256(_)))
             .collect()
     }
 

@@ -8,11 +8,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Pattern, Unit};
-use crate::types::{Operation, Protocol, Protocols, RuleId, Scope, Verdict};
+use super::{CommandPattern, Container, Pattern, Unit};
+use crate::types::{
+    Operation, ParseSha256Error, Protocol, Protocols, RuleId, Scope, Sha256, Verdict,
+};
 
 /// Which programs a rule is about. Written `any`, `curl` (a name, looked up in the search
-/// path of the daemon), `/usr/bin/curl`, or `/opt/*/bin/curl` (a pattern).
+/// path of the daemon), `/usr/bin/curl`, `/opt/*/bin/curl` (a pattern), or `sha256:` and the
+/// sum of its content.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Program {
     /// Every program.
@@ -23,6 +26,8 @@ pub enum Program {
     Path(PathBuf),
     /// The programs at the paths that match.
     Pattern(Pattern),
+    /// The programs with this content, wherever they are.
+    Sha256(Sha256),
 }
 
 /// A text that names no program.
@@ -32,6 +37,9 @@ pub struct ParseProgramError {
     text: String,
     expected: String,
 }
+
+/// What a sum begins with.
+const SHA256: &str = "sha256:";
 
 impl FromStr for Program {
     type Err = ParseProgramError;
@@ -43,6 +51,14 @@ impl FromStr for Program {
         };
         match text {
             "any" => Ok(Self::Any),
+            _ if text.starts_with(SHA256) => {
+                let digits = text.strip_prefix(SHA256).unwrap_or_default();
+                let expected = |error: ParseSha256Error| ParseProgramError {
+                    text: text.to_owned(),
+                    expected: error.to_string(),
+                };
+                digits.parse().map(Self::Sha256).map_err(expected)
+            }
             "" | "." | ".." => Err(refuse()),
             _ if text.contains('\0') => Err(refuse()),
             _ if text.starts_with('/') && Pattern::is_one(text) => {
@@ -64,6 +80,7 @@ impl fmt::Display for Program {
             Self::Name(name) => f.pad(name),
             Self::Path(path) => f.pad(&Pattern::of_path(&path.to_string_lossy())),
             Self::Pattern(pattern) => f.pad(pattern.as_str()),
+            Self::Sha256(sum) => f.pad(&format!("{SHA256}{sum}")),
         }
     }
 }
@@ -147,6 +164,17 @@ pub struct RuleSpec {
     /// Whose calls: the unit that the process belongs to; `None` means any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+    /// Whose calls: the container that the process is in; `None` means that a rule for a program
+    /// is about those of the host, and one for any program about all of them. In a container a
+    /// program is told by its path there, whatever file that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// Whose calls: the command line; `None` means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandPattern>,
+    /// Whose calls: the program that started the process; `None` means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Program>,
     /// Which calls. A rule for `tcp` also covers MPTCP.
     pub scope: Scope,
     /// Higher goes first.
@@ -204,11 +232,33 @@ pub enum RuleError {
         max: usize,
     },
     /// A path that no executable has.
-    #[error("program: '{0}' isn't a plain absolute path (no '.' or '..' in it)")]
-    NotPlainPath(PathBuf),
+    #[error("{0}: '{1}' isn't a plain absolute path (no '.' or '..' in it)")]
+    NotPlainPath(&'static str, PathBuf),
+    /// A parent that isn't told by its path.
+    #[error("parent: '{0}' can't be told of a parent; name a program, or leave it out for any")]
+    NoParent(Program),
 }
 
 impl RuleSpec {
+    /// A rule for these calls of every process of a program, for ever.
+    pub fn new(action: Action, program: Program, scope: Scope) -> Self {
+        Self {
+            action,
+            program,
+            uid: None,
+            unit: None,
+            container: None,
+            command: None,
+            parent: None,
+            scope,
+            priority: 0,
+            enabled: true,
+            expires_at: None,
+            until_restart: false,
+            note: String::new(),
+        }
+    }
+
     /// Longest note, in bytes.
     pub const MAX_NOTE: usize = 1024;
     /// Longest program name, in bytes (`NAME_MAX`).
@@ -222,7 +272,13 @@ impl RuleSpec {
             return Err(RuleError::TooLong { field: "note", max: Self::MAX_NOTE });
         }
         check_scope(&self.scope)?;
-        check_program(&self.program)
+        if let Some(parent) = &self.parent {
+            if matches!(parent, Program::Any | Program::Sha256(_)) {
+                return Err(RuleError::NoParent(parent.clone()));
+            }
+            check_program(parent, "parent")?;
+        }
+        check_program(&self.program, "program")
     }
 
     /// The calls that the rule covers, in canonical form.
@@ -241,8 +297,11 @@ impl RuleSpec {
             Program::Pattern(_) => 1,
             Program::Name(_) => 2,
             Program::Path(_) => 3,
+            Program::Sha256(_) => 4,
         };
-        (program, self.uid.is_some(), self.unit.is_some(), self.effective_scope().specificity())
+        let details = (self.command.is_some(), self.parent.is_some());
+        let place = (self.container.is_some(), self.unit.is_some());
+        (program, self.uid.is_some(), details, place, self.effective_scope().specificity())
     }
 }
 
@@ -282,26 +341,26 @@ fn peer_field(scope: &Scope) -> &'static str {
     if scope.remote.is_some() { "remote" } else { "remote_ports" }
 }
 
-fn check_program(program: &Program) -> Result<(), RuleError> {
+fn check_program(program: &Program, field: &'static str) -> Result<(), RuleError> {
     let (length, max) = match program {
-        Program::Any => return Ok(()),
+        Program::Any | Program::Sha256(_) => return Ok(()),
         Program::Name(name) => (name.len(), RuleSpec::MAX_NAME),
         Program::Path(path) => (path.as_os_str().len(), RuleSpec::MAX_PROGRAM),
         Program::Pattern(pattern) => (pattern.as_str().len(), RuleSpec::MAX_PROGRAM),
     };
     if length > max {
-        return Err(RuleError::TooLong { field: "program", max });
+        return Err(RuleError::TooLong { field, max });
     }
     let path = match program {
         Program::Path(path) => path.as_path(),
         Program::Pattern(pattern) => Path::new(pattern.as_str()),
-        Program::Any | Program::Name(_) => return Ok(()),
+        Program::Any | Program::Name(_) | Program::Sha256(_) => return Ok(()),
     };
     let plain: PathBuf = path.components().collect();
     let dots =
         path.components().any(|part| matches!(part, Component::ParentDir | Component::CurDir));
     if dots || plain.as_os_str() != path.as_os_str() || path.file_name().is_none() {
-        return Err(RuleError::NotPlainPath(path.to_owned()));
+        return Err(RuleError::NotPlainPath(field, path.to_owned()));
     }
     Ok(())
 }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Container;
+
 /// Kinds of units that have processes.
 const KINDS: &[&str] = &["service", "scope", "slice", "mount", "swap", "socket"];
 
@@ -99,15 +101,32 @@ impl<'de> Deserialize<'de> for Unit {
 }
 
 /// The cgroups that there were at a moment: their ids ([`crate::types::Subject::cgroup_id`], which
-/// never come again) and paths. Finding them is the daemon's.
+/// never come again), paths, and the containers that they are. Finding them is the daemon's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cgroups(HashMap<u64, Box<str>>);
+pub struct Cgroups(HashMap<u64, Cgroup>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cgroup {
+    path: Box<str>,
+    /// Id and names of the container that it is in.
+    container: Vec<String>,
+}
+
+impl Cgroup {
+    pub(super) fn is_of(&self, unit: &Unit) -> bool {
+        unit.holds(&self.path)
+    }
+
+    pub(super) fn is_in(&self, container: &Container) -> bool {
+        container.is_one_of(&self.container)
+    }
+}
 
 /// What is known of a subject's cgroup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place<'c> {
-    /// Its path.
-    At(&'c str),
+    /// It is this one.
+    At(&'c Cgroup),
     /// There are no cgroups here, or the subject has none.
     Nowhere,
     /// It is new, or gone.
@@ -126,7 +145,7 @@ impl Cgroups {
 
     pub(super) fn place(&self, id: u64) -> Place<'_> {
         match self.0.get(&id) {
-            Some(path) => Place::At(path),
+            Some(cgroup) => Place::At(cgroup),
             None if id == 0 || self.0.is_empty() => Place::Nowhere,
             None => Place::Unknown,
         }
@@ -134,12 +153,17 @@ impl Cgroups {
 
     /// Is one of them the unit's?
     pub fn have(&self, unit: &Unit) -> bool {
-        self.0.values().any(|path| unit.holds(path))
+        self.0.values().any(|cgroup| cgroup.is_of(unit))
     }
 
-    /// Adds one, or says where it is now.
-    pub fn insert(&mut self, id: u64, path: &str) {
-        self.0.insert(id, path.into());
+    /// Is one of them the container's?
+    pub fn have_container(&self, container: &Container) -> bool {
+        self.0.values().any(|cgroup| cgroup.is_in(container))
+    }
+
+    /// Adds one, or says where it is now, and which names the container has that it is in.
+    pub fn insert(&mut self, id: u64, path: &str, container: Vec<String>) {
+        self.0.insert(id, Cgroup { path: path.into(), container });
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod audit;
 mod call;
+mod details;
 mod mask;
 mod scope;
 mod settings;
@@ -13,6 +14,7 @@ mod ticket;
 
 pub use audit::{AuditRecord, Cause};
 pub use call::{CallFlags, Event, Object, RequestId};
+pub use details::{Details, Parent, ParseSha256Error, Sha256};
 pub use mask::{Operation, Operations, ParseMaskError, Protocol, Protocols};
 pub use scope::{PortRange, Scope};
 pub use settings::{Fallbacks, Limits, Settings, Stats, WatchSet};

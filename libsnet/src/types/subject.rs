@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::Details;
+
 /// The executable of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Exe {
@@ -65,6 +67,9 @@ pub struct Subject {
     pub pid_ns: u32,
     /// Inode of the user namespace.
     pub user_ns: u32,
+    /// What was looked up. Never taken from anybody's message.
+    #[serde(skip)]
+    pub details: Details,
 }
 
 impl Subject {
@@ -85,6 +90,7 @@ impl Subject {
             mnt_ns: 0,
             pid_ns: 0,
             user_ns: 0,
+            details: Details::default(),
         }
     }
 }

@@ -50,7 +50,7 @@ pub fn encode(event: &Event, envelope: Envelope, out: &mut Vec<u8>) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{CallFlags, Exe, Object, Operation, ProcessKey, Protocol, Subject};
+    use crate::types::{CallFlags, Details, Exe, Object, Operation, ProcessKey, Protocol, Subject};
     use crate::wire::{AttributeName, Genl, Messages};
 
     fn sample() -> Event {
@@ -70,6 +70,7 @@ mod tests {
                 mnt_ns: 4026531841,
                 pid_ns: 4026531836,
                 user_ns: 4026531837,
+                details: Details::default(),
             },
             object: Object {
                 operation: Operation::Connect,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::attribute::{Table, key, text};
 use super::encode::AttributeList;
 use super::{DecodeError, EncodeError};
-use crate::types::{Exe, ProcessKey, Subject};
+use crate::types::{Details, Exe, ProcessKey, Subject};
 
 /// Audit's "no login uid".
 const UNSET: u32 = u32::MAX;
@@ -33,6 +33,7 @@ pub(super) fn decode(table: &Table<'_>) -> Result<Subject, DecodeError> {
         mnt_ns: table.required(key!(subject::MNT_NS))?,
         pid_ns: table.required(key!(subject::PID_NS))?,
         user_ns: table.required(key!(subject::USER_NS))?,
+        details: Details::default(),
     })
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use libsnet::types::{
-    AuditRecord, CallFlags, Cause, Event, Exe, KeptTicket, Limits, Object, Operation, Operations,
-    PortRange, ProcessKey, ProcessOwner, ProgramOwner, Protocol, Protocols, RequestId, RuleId,
-    Scope, Settings, Subject, Ticket, TicketId, TicketOwner, Verdict, WatchSet,
+    AuditRecord, CallFlags, Cause, Details, Event, Exe, KeptTicket, Limits, Object, Operation,
+    Operations, PortRange, ProcessKey, ProcessOwner, ProgramOwner, Protocol, Protocols, RequestId,
+    RuleId, Scope, Settings, Subject, Ticket, TicketId, TicketOwner, Verdict, WatchSet,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -79,6 +79,7 @@ fn subject() -> impl Strategy<Value = Subject> {
                 mnt_ns,
                 pid_ns,
                 user_ns,
+                details: Details::default(),
             }
         },
     )

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use libsnet::control::{
     Answer, Call, HistoryRecord, JournalEntry, ProposalRecord, QuestionRecord, RuleRecord,
-    StatusReply, TicketRecord,
+    StatusReply, TestCall, TicketRecord,
 };
-use libsnet::policy::{Program, RuleSpec, Unit};
-use libsnet::types::{Object, RuleId, TicketId, Verdict};
+use libsnet::policy::RuleSpec;
+use libsnet::types::{RuleId, TicketId, Verdict};
 
 use super::frames::Until;
 use super::replies::{History, Journal, Proposals, Questions, Rule, Rules, Tickets};
@@ -79,14 +79,8 @@ impl Client {
         self.call(&Call::DropProposals { proposals })
     }
 
-    pub(crate) fn test(
-        &mut self,
-        program: Program,
-        uid: u32,
-        unit: Option<Unit>,
-        object: Object,
-    ) -> Result<Explained> {
-        self.call(&Call::Test { program, uid, unit, object })
+    pub(crate) fn test(&mut self, call: TestCall) -> Result<Explained> {
+        self.call(&Call::Test(call))
     }
 
     pub(crate) fn tickets(&mut self) -> Result<Vec<TicketRecord>> {

@@ -4,7 +4,7 @@
 use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
-use libsnet::policy::{Action, Program, RuleError, RuleSpec, Unit};
+use libsnet::policy::{Action, CommandPattern, Container, Program, RuleError, RuleSpec, Unit};
 use libsnet::types::{Operations, PortRange, Scope};
 
 use super::program_notes::{other_file, path_out_of_reach};
@@ -26,11 +26,14 @@ Examples:
   snet-tool deny ./downloaded-thing --note 'not before I have read it'
   snet-tool allow ssh tcp connect --to 192.0.2.7 --for 2h
   snet-tool allow any udp out --unit systemd-timesyncd.service
+  snet-tool allow python3 tcp connect --command '* /usr/local/bin/backup.py*'
+  snet-tool deny any any out --container web
   snet-tool ask python3 tcp connect
   snet-tool learn any --for 1d
   snet-tool observe firefox")]
 pub(crate) struct Arguments {
-    /// A name (looked up by snetd), a path, a pattern of paths ('/opt/*/bin/server'), or any
+    /// A name (looked up by snetd), a path, a pattern of paths ('/opt/*/bin/server'), sha256: and
+    /// the sum of its file, or any
     program: String,
     /// tcp, udp, udplite, sctp, mptcp, icmp, raw, packet, unix, other, a protocol number, or
     /// several with commas [default: any]
@@ -56,6 +59,15 @@ pub(crate) struct Arguments {
     /// (/user.slice/user-1000.slice)
     #[arg(long, value_name = "UNIT|CGROUP")]
     unit: Option<Unit>,
+    /// Only processes in this container: a name or an id of docker, podman, LXC or systemd-nspawn
+    #[arg(long, value_name = "NAME|ID")]
+    container: Option<Container>,
+    /// Only with a command line like this: a pattern ('* /usr/local/bin/backup.py*')
+    #[arg(long, value_name = "PATTERN")]
+    command: Option<CommandPattern>,
+    /// Only when it was started by this program: a name, a path or a pattern of paths
+    #[arg(long, value_name = "PROGRAM")]
+    parent: Option<Program>,
     /// How long there is this rule: a time like 1h30m, until-restart of snetd, or forever
     #[arg(long = "for", value_name = "TIME", default_value = "forever", hide_default_value = true,
         value_parser = words::rule_lifetime)]
@@ -76,24 +88,26 @@ impl Arguments {
         let words = self.protocol.unwrap_or(words::ProtocolWords::ANY);
         let given = self.operations.iter().fold(Operations::NONE, |all, word| all.union(*word));
         let (expires_at, until_restart) = self.lifetime.of_rule();
+        let scope = Scope {
+            operations: if given.is_empty() { Operations::ANY } else { given },
+            protocols: words.protocols,
+            number: words.number,
+            remote: self.to,
+            remote_ports: self.port,
+            local_ports: self.local_port,
+        };
         let rule = RuleSpec {
-            action,
-            program: program::parse(&self.program)?,
             uid: self.user,
             unit: self.unit,
-            scope: Scope {
-                operations: if given.is_empty() { Operations::ANY } else { given },
-                protocols: words.protocols,
-                number: words.number,
-                remote: self.to,
-                remote_ports: self.port,
-                local_ports: self.local_port,
-            },
+            container: self.container,
+            command: self.command,
+            parent: self.parent,
             priority: self.priority,
             enabled: !self.disabled,
             expires_at,
             until_restart,
             note: self.note,
+            ..RuleSpec::new(action, program::parse(&self.program)?, scope)
         };
         rule.check().map_err(in_own_words)?;
         Ok(rule)

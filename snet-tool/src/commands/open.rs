@@ -29,16 +29,10 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Exit> {
     let (expires_at, until_restart) = arguments.lifetime.of_rule();
     let rule = RuleSpec {
-        action: Action::Observe,
-        program: Program::Any,
-        uid: None,
-        unit: None,
-        scope: Scope::ANY,
-        priority: 0,
-        enabled: true,
         expires_at,
         until_restart,
         note: "opened".to_owned(),
+        ..RuleSpec::new(Action::Observe, Program::Any, Scope::ANY)
     };
     let added = session.connect()?.add_rule(rule)?;
     let out = &session.out;

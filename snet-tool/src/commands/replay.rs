@@ -51,10 +51,11 @@ struct Change<'a> {
 /// Tells each decision that would change.
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Exit> {
     let candidate = rule_sets::read(&arguments.rules)?;
-    if candidate.iter().any(|entry| entry.spec.unit.is_some()) {
-        session
-            .out
-            .note("the journal doesn't tell units: rules for one are taken to match nothing");
+    if candidate.iter().any(|entry| entry.spec.has_conditions()) {
+        session.out.note(
+            "the journal doesn't tell units, containers, command lines, parents and sums: rules \
+             about them are taken to match nothing",
+        );
     }
     let entries: Vec<JournalEntry> = events(&arguments.events)?.collect::<anyhow::Result<_>>()?;
     let callers = entries.iter().filter_map(|entry| entry.exe.as_ref().map(PathBuf::from));

@@ -5,6 +5,7 @@ use libsnet::control::RuleRecord;
 
 use super::user_text;
 use crate::output::{Span, Times, action};
+use crate::rule_file;
 
 /// `allow curl (/usr/bin/curl) tcp connect to 192.0.2.0/24 for user web, priority 10`.
 pub(super) fn rule_text(record: &RuleRecord, times: &Times) -> Vec<Span> {
@@ -13,9 +14,7 @@ pub(super) fn rule_text(record: &RuleRecord, times: &Times) -> Vec<Span> {
     if let Some(uid) = spec.uid {
         rest.push_str(&format!(" for user {}", user_text(uid)));
     }
-    if let Some(unit) = &spec.unit {
-        rest.push_str(&format!(" in {unit}"));
-    }
+    rest.push_str(&rule_file::conditions(spec));
     if spec.priority != 0 {
         rest.push_str(&format!(", priority {}", spec.priority));
     }

@@ -14,6 +14,7 @@ use super::{Session, each, review, rule_sets, tickets_text, user_text};
 use crate::client::{Changed, Client, ClientError};
 use crate::exit::Exit;
 use crate::output::{Span, Style, Table, action};
+use crate::rule_file;
 
 /// What to do; without anything: list.
 #[derive(Args)]
@@ -165,10 +166,9 @@ fn row(rule: &RuleRecord, session: &Session) -> Vec<Span> {
     ]
 }
 
-/// The program and the unit, of which few rules have one.
+/// The program, and which of its processes, which few rules say.
 fn callers_text(rule: &RuleRecord) -> String {
-    let program = program_text(rule);
-    rule.spec.unit.as_ref().map_or(program.clone(), |unit| format!("{program} in {unit}"))
+    format!("{}{}", program_text(rule), rule_file::conditions(&rule.spec))
 }
 
 fn show(id: RuleId, session: &Session) -> anyhow::Result<Exit> {
@@ -190,6 +190,9 @@ fn show(id: RuleId, session: &Session) -> anyhow::Result<Exit> {
         ("calls", Span::plain(&spec.scope)),
         ("user", or(spec.uid.map(user_text), "any")),
         ("unit", or(spec.unit.as_ref().map(ToString::to_string), "any")),
+        ("container", or(spec.container.as_ref().map(ToString::to_string), "any")),
+        ("command", or(spec.command.as_ref().map(ToString::to_string), "any")),
+        ("parent", or(spec.parent.as_ref().map(ToString::to_string), "any")),
         ("priority", Span::plain(spec.priority)),
         ("ends", or(end_text(&rule, &out.times), "never")),
         ("hits", Span::plain(rule.hits)),

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Context;
 use clap::Args;
-use libsnet::control::{ErrorReply, Explanation, RuleRecord, Source};
-use libsnet::policy::{Action, Program, Unit};
+use libsnet::control::{ErrorReply, Explanation, RuleRecord, Source, TestCall};
+use libsnet::policy::{Action, Container, Program, Unit};
 use libsnet::types::{CallFlags, Object, Operation, Operations, Protocol, RuleId, Verdict};
 use nix::unistd::Uid;
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "OP", value_parser = words::operation, required_unless_present = "event")]
     operation: Option<Operation>,
     /// The call of this decision in the journal (see log --numbers), instead
-    #[arg(long, value_name = "N", conflicts_with_all = ["program", "protocol", "operation", "to", "port", "local_port", "user", "unit"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["program", "protocol", "operation", "to", "port", "local_port", "user", "unit", "container", "command", "parent"])]
     event: Option<i64>,
     /// The peer
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = words::endpoint)]
@@ -59,18 +59,28 @@ pub(crate) struct Arguments {
     /// The unit, or the cgroup, that it is in [default: none that a rule is about]
     #[arg(long, value_name = "UNIT|CGROUP")]
     unit: Option<Unit>,
+    /// The container that it is in [default: none]
+    #[arg(long, value_name = "NAME|ID")]
+    container: Option<Container>,
+    /// Its command line [default: none that a rule is about]
+    #[arg(long, value_name = "TEXT")]
+    command: Option<String>,
+    /// The program that started it [default: none that a rule is about]
+    #[arg(long, value_name = "PROGRAM")]
+    parent: Option<Program>,
 }
 
 /// Asks, and tells the answer by the exit code too.
 pub(crate) fn run(arguments: Arguments, session: &Session) -> anyhow::Result<Exit> {
-    let described = arguments.event.is_none().then(|| arguments.call()).transpose()?;
-    let unit = arguments.unit.clone();
+    let number = arguments.event;
+    let described = number.is_none().then(|| arguments.call()).transpose()?;
     let mut client = session.connect()?;
-    let (program, uid, object) = match (described, arguments.event) {
-        (Some(described), _) => described,
-        (None, number) => recorded(&mut client, number.unwrap_or_default())?,
+    let mut call = match described {
+        Some(described) => described,
+        None => recorded(&mut client, number.unwrap_or_default())?,
     };
-    let (program, explained) = ask(&mut client, program, (uid, unit), &object, session)?;
+    let explained = ask(&mut client, &mut call, session)?;
+    let TestCall { program, uid, object, .. } = call;
     let asks = explained.watched && explained.explanation.asks;
     let outcome =
         if explained.watched { explained.explanation.decision.verdict } else { Verdict::Allow };
@@ -108,49 +118,45 @@ struct Answer<'a> {
 
 /// Asks about the program as it was typed, and when the daemon can't answer that, about the
 /// file that only this user's search path finds.
-fn ask(
-    client: &mut Client,
-    program: Program,
-    (uid, unit): (u32, Option<Unit>),
-    object: &Object,
-    session: &Session,
-) -> anyhow::Result<(Program, Explained)> {
-    let answer = client.test(program.clone(), uid, unit.clone(), object.clone());
-    let path = match (&answer, &program) {
+fn ask(client: &mut Client, call: &mut TestCall, session: &Session) -> anyhow::Result<Explained> {
+    let answer = client.test(call.clone());
+    let path = match (&answer, &call.program) {
         (Err(ClientError::Daemon(ErrorReply::Failed { .. })), Program::Name(name)) => {
             program::find_unusual(name)
         }
         _ => None,
     };
     let Some(path) = path else {
-        return Ok((program, answer?));
+        return Ok(answer?);
     };
-    session.out.note(&format!("snetd doesn't find {program} in its search path: trying {path}"));
-    let program = Program::Path(path.into());
-    let explained = client.test(program.clone(), uid, unit, object.clone())?;
-    Ok((program, explained))
+    let name = &call.program;
+    session.out.note(&format!("snetd doesn't find {name} in its search path: trying {path}"));
+    call.program = Program::Path(path.into());
+    Ok(client.test(call.clone())?)
 }
 
 /// The call of a decision in the journal.
-fn recorded(client: &mut Client, number: i64) -> anyhow::Result<(Program, u32, Object)> {
+fn recorded(client: &mut Client, number: i64) -> anyhow::Result<TestCall> {
     let found = client.log(1, Some(number.saturating_add(1)), None)?;
     let entry = found.first().filter(|entry| entry.id == Some(number));
     let entry = entry.with_context(|| format!("no decision {number} in the journal"))?;
     let exe = entry.exe.as_ref().context("it isn't known which program made that call")?;
-    Ok((Program::Path(exe.into()), entry.uid, object_of(entry)))
+    Ok(TestCall::new(Program::Path(exe.into()), entry.uid, object_of(entry)))
 }
 
 impl Arguments {
     /// The call that is described.
-    fn call(&self) -> Result<(Program, u32, Object), UsageError> {
+    fn call(self) -> Result<TestCall, UsageError> {
         let missing = || UsageError::new("PROGRAM, PROTO and OP are needed");
         let program = program::parse(self.program.as_deref().ok_or_else(missing)?)?;
-        if matches!(program, Program::Any | Program::Pattern(_)) {
+        if matches!(program, Program::Any | Program::Pattern(_) | Program::Sha256(_)) {
             return Err(UsageError::new("a call is made by one program, not by any"));
         }
         let uid = self.user.unwrap_or_else(|| Uid::effective().as_raw());
         let (protocol, operation) = self.protocol.zip(self.operation).ok_or_else(missing)?;
-        Ok((program, uid, self.object(protocol, operation)?))
+        let object = self.object(protocol, operation)?;
+        let Self { unit, container, command, parent, .. } = self;
+        Ok(TestCall { unit, container, command, parent, ..TestCall::new(program, uid, object) })
     }
 
     /// The call as the kernel would tell of it.

@@ -36,7 +36,7 @@ pub(crate) fn lints(entries: &[Entry]) -> Vec<String> {
 
 fn exists(program: &Program) -> bool {
     match program {
-        Program::Any | Program::Pattern(_) => true,
+        Program::Any | Program::Pattern(_) | Program::Sha256(_) => true,
         Program::Path(path) => path.exists(),
         Program::Name(name) => is_usual(name),
     }
@@ -50,6 +50,10 @@ fn covers(earlier: &Rule, later: &Rule) -> bool {
     (one.program == Program::Any || one.program == other.program)
         && (one.uid.is_none() || one.uid == other.uid)
         && (one.unit.is_none() || one.unit == other.unit)
+        && (one.container == other.container
+            || one.container.is_none() && one.program == Program::Any)
+        && (one.command.is_none() || one.command == other.command)
+        && (one.parent.is_none() || one.parent == other.parent)
         && one.effective_scope().contains(&other.effective_scope())
         && !ends
 }
@@ -81,9 +85,15 @@ mod tests {
     #[test]
     fn a_rule_that_ends_or_is_disabled_hides_nothing() {
         let sh = "action = \"allow\"\nprogram = \"sh\"";
-        for more in
-            ["until_restart = true", "enabled = false", "user = \"0\"", "unit = \"a.service\""]
-        {
+        for more in [
+            "until_restart = true",
+            "enabled = false",
+            "user = \"0\"",
+            "unit = \"a.service\"",
+            "container = \"web\"",
+            "command = \"x *\"",
+            "parent = \"cron\"",
+        ] {
             assert_eq!(told(&[sh, &format!("{ALL}\n{more}")]), Vec::<String>::new(), "{more}");
         }
     }

@@ -9,7 +9,7 @@ mod lint;
 mod read;
 mod write;
 
-use libsnet::policy::{Action, RuleSpec, Unit};
+use libsnet::policy::{Action, CommandPattern, Container, Program, RuleSpec, Unit};
 use libsnet::types::{Operations, PortRange};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,15 @@ struct Written {
     /// `nginx.service`, or the path of a cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unit: Option<Unit>,
+    /// Its name or id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    container: Option<Container>,
+    /// A pattern of command lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    command: Option<CommandPattern>,
+    /// The program that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<Program>,
     #[serde(default, skip_serializing_if = "is_zero")]
     priority: i32,
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
@@ -93,15 +102,22 @@ fn is_yes(enabled: &bool) -> bool {
     *enabled
 }
 
+/// Which processes of the program are meant, for people: ` in nginx.service`.
+pub(crate) fn conditions(spec: &RuleSpec) -> String {
+    let unit = spec.unit.as_ref().map(|unit| format!(" in {unit}"));
+    let container = spec.container.as_ref().map(|name| format!(" in container {name}"));
+    let command = spec.command.as_ref().map(|pattern| format!(" run as '{pattern}'"));
+    let parent = spec.parent.as_ref().map(|program| format!(" started by {program}"));
+    [unit, container, command, parent].into_iter().flatten().collect()
+}
+
 /// The rule in one line, for people: `deny curl tcp connect to 10.0.0.0/8`.
 pub(crate) fn line(spec: &RuleSpec) -> String {
     let mut line = format!("{} {} {}", spec.action, spec.program, spec.scope);
     if let Some(uid) = spec.uid {
         line.push_str(&format!(" for uid {uid}"));
     }
-    if let Some(unit) = &spec.unit {
-        line.push_str(&format!(" in {unit}"));
-    }
+    line.push_str(&conditions(spec));
     if spec.priority != 0 {
         line.push_str(&format!(", priority {}", spec.priority));
     }

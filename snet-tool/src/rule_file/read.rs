@@ -62,24 +62,26 @@ fn spec(written: Written) -> Result<RuleSpec, String> {
     let remote = written.to.as_deref().map(words::network).transpose().map_err(named("to"))?;
     let uid = written.user.as_deref().map(words::user).transpose().map_err(named("user"))?;
     let expires_at = written.until.as_deref().map(moment).transpose().map_err(named("until"))?;
+    let scope = Scope {
+        operations: written.operations,
+        protocols: protocol.protocols,
+        number: written.number.or(protocol.number),
+        remote,
+        remote_ports: written.port,
+        local_ports: written.local_port,
+    };
     let spec = RuleSpec {
-        action: written.action,
-        program,
         uid,
         unit: written.unit,
-        scope: Scope {
-            operations: written.operations,
-            protocols: protocol.protocols,
-            number: written.number.or(protocol.number),
-            remote,
-            remote_ports: written.port,
-            local_ports: written.local_port,
-        },
+        container: written.container,
+        command: written.command,
+        parent: written.parent,
         priority: written.priority,
         enabled: written.enabled,
         expires_at,
         until_restart: written.until_restart,
         note: written.note,
+        ..RuleSpec::new(written.action, program, scope)
     };
     spec.check().map_err(|error| error.to_string())?;
     Ok(spec)

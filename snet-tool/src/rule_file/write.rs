@@ -34,6 +34,9 @@ fn written(spec: &RuleSpec) -> anyhow::Result<Written> {
         local_port: scope.local_ports,
         user: spec.uid.map(|uid| uid.to_string()),
         unit: spec.unit.clone(),
+        container: spec.container.clone(),
+        command: spec.command.clone(),
+        parent: spec.parent.clone(),
         priority: spec.priority,
         enabled: spec.enabled,
         until: until.map(|until| until.to_string()),
@@ -55,8 +58,11 @@ mod tests {
               "note": "a \"note\"\nof two lines", "until_restart": true,
               "scope": { "operations": "connect,send", "protocols": "udp", "remote": "2001:db8::/32",
                          "remote_ports": "53" } },
-            { "action": "deny", "program": "/usr/bin/nginx", "unit": "nginx.service", "expires_at": 1_800_000_000_123_i64,
+            { "action": "deny", "program": "/usr/bin/nginx", "unit": "nginx.service",
+              "command": "nginx: *", "parent": "/usr/sbin/nginx", "expires_at": 1_800_000_000_123_i64,
               "scope": { "operations": "in", "protocols": "tcp,mptcp", "local_ports": "1-1023" } },
+            { "action": "ask", "program": format!("sha256:{}", "0f".repeat(32)), "container": "web",
+              "scope": { "operations": "out", "protocols": "any" } },
         ]))
         .unwrap();
         let text = write(rules.iter()).unwrap();

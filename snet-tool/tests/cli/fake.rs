@@ -190,22 +190,12 @@ pub(crate) fn added(id: u64, parameters: &Value) -> RuleRecord {
 
 /// A rule for a program by name, found in /usr/bin.
 pub(crate) fn rule(id: u64, action: Verdict, program: &str) -> RuleRecord {
-    let spec = RuleSpec {
-        action: action.into(),
-        expires_at: None,
-        until_restart: false,
-        program: program.parse().unwrap(),
-        uid: None,
-        unit: None,
-        scope: Scope {
-            operations: "connect".parse().unwrap(),
-            protocols: "tcp".parse().unwrap(),
-            ..Scope::ANY
-        },
-        priority: 0,
-        enabled: true,
-        note: String::new(),
+    let scope = Scope {
+        operations: "connect".parse().unwrap(),
+        protocols: "tcp".parse().unwrap(),
+        ..Scope::ANY
     };
+    let spec = RuleSpec::new(action.into(), program.parse().unwrap(), scope);
     RuleRecord { resolved: Some(format!("/usr/bin/{program}")), ..record(id, spec) }
 }
 

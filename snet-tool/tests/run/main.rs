@@ -11,6 +11,7 @@ mod documents;
 mod harness;
 mod large_programs;
 mod modes;
+mod processes;
 mod programs;
 mod rights;
 mod rule_sets;

@@ -142,7 +142,7 @@ fn is_reading(call: &Call) -> bool {
             | Call::ShowRule { .. }
             | Call::ListHistory {}
             | Call::ListProposals {}
-            | Call::Test { .. }
+            | Call::Test(_)
             | Call::ListTickets {}
             | Call::ListQuestions {}
             | Call::Log { .. }

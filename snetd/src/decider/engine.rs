@@ -196,7 +196,7 @@ fn first_ticket() -> u64 {
 pub(crate) mod tests {
     use super::*;
     use libsnet::policy::{Candidate, Host, Identity, Program, ProgramTable, Rule};
-    use libsnet::types::{Exe, Fallbacks, ProcessKey, RuleId, Verdict};
+    use libsnet::types::{Details, Exe, Fallbacks, ProcessKey, RuleId, Verdict};
 
     const HOST: Host = Host { mnt_ns: None, user_ns: 1 };
 
@@ -217,6 +217,7 @@ pub(crate) mod tests {
                 mnt_ns: 1,
                 pid_ns: 1,
                 user_ns: 1,
+                details: Details::default(),
             },
             object: serde_json::from_value(serde_json::json!({
                 "operation": "connect", "protocol": "tcp", "family": 2, "kind": 1, "number": 6,

@@ -17,7 +17,7 @@ pub(crate) enum Change {
     /// A new one.
     Add {
         /// What it says.
-        spec: RuleSpec,
+        spec: Box<RuleSpec>,
         /// User id of who made it.
         by: u32,
         /// When, in milliseconds since 1970.
@@ -139,15 +139,18 @@ pub(super) async fn insert(
 ) -> Result<RuleId> {
     let scope = &spec.scope;
     let done = sqlx::query(
-        "INSERT INTO rules (action, program, uid, unit, protocols, operations, number, remote,
-             remote_ports, local_ports, priority, enabled, expires_at, until_restart, note,
+        "INSERT INTO rules (action, program, uid, unit, container, command, parent, protocols,
+             operations, number, remote, remote_ports, local_ports, priority, enabled, expires_at, until_restart, note,
              created_by, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(spec.action.to_string())
     .bind(spec.program.to_string())
     .bind(spec.uid)
     .bind(spec.unit.as_ref().map(ToString::to_string))
+    .bind(spec.container.as_ref().map(ToString::to_string))
+    .bind(spec.command.as_ref().map(ToString::to_string))
+    .bind(spec.parent.as_ref().map(ToString::to_string))
     .bind(scope.protocols.to_string())
     .bind(scope.operations.to_string())
     .bind(scope.number)
@@ -205,6 +208,9 @@ fn read_columns(columns: &Columns<'_>, id: RuleId) -> Result<RuleRecord> {
         program: columns.parsed("program")?,
         uid: columns.number_or_null("uid")?,
         unit: columns.parsed_or_null("unit")?,
+        container: columns.parsed_or_null("container")?,
+        command: columns.parsed_or_null("command")?,
+        parent: columns.parsed_or_null("parent")?,
         scope,
         priority: columns.number("priority")?,
         enabled: columns.number::<i64>("enabled")? != 0,
@@ -232,7 +238,8 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    const NARROW: &str = r#"{"action":"deny","program":"/usr/bin/curl","uid":1000,"unit":"nginx.service","priority":-5,
+    const NARROW: &str = r#"{"action":"deny","program":"/usr/bin/curl","uid":1000,"unit":"nginx.service",
+        "container":"web","command":"curl *","parent":"/usr/bin/*","priority":-5,
         "enabled":false,"note":"why","scope":{"operations":"connect","protocols":"tcp,udp",
         "number":6,"remote":"2001:db8::/32","remote_ports":"443","local_ports":"1-1023"}}"#;
     const WIDE: &str =
@@ -247,7 +254,7 @@ mod tests {
     }
 
     fn add(json: &str) -> Change {
-        Change::Add { spec: spec(json), by: 0, at: 1_700_000_000_000 }
+        Change::Add { spec: Box::new(spec(json)), by: 0, at: 1_700_000_000_000 }
     }
 
     #[tokio::test]
@@ -315,7 +322,10 @@ mod tests {
             ("UPDATE rules SET protocols = 'tcp', action = 'permit'", ["column action", "permit"]),
             ("UPDATE rules SET action = 'deny', uid = -1", ["column uid", "-1"]),
             ("UPDATE rules SET uid = 0, unit = 'nginx'", ["column unit", "'nginx'"]),
-            ("UPDATE rules SET unit = NULL, program = '/usr/../bin'", ["program", "plain"]),
+            ("UPDATE rules SET unit = NULL, container = 'a b'", ["column container", "'a b'"]),
+            ("UPDATE rules SET container = NULL, command = '['", ["column command", "'['"]),
+            ("UPDATE rules SET command = NULL, parent = 'any'", ["parent", "'any'"]),
+            ("UPDATE rules SET parent = NULL, program = '/usr/../bin'", ["program", "plain"]),
         ] {
             sqlx::query(statement).execute(store.writer().await.raw()).await.unwrap();
             let error = format!("{:#}", store.rules().await.unwrap_err());

@@ -20,8 +20,8 @@ use crate::policy::{
     RuleSpec, Source, Unmatched,
 };
 use crate::types::{
-    CallFlags, Exe, Fallbacks, KeptTicket, Object, Operation, ProcessKey, ProcessOwner, Protocol,
-    RuleId, Scope, Subject, Ticket, TicketId, TicketOwner, Verdict,
+    CallFlags, Details, Exe, Fallbacks, KeptTicket, Object, Operation, ProcessKey, ProcessOwner,
+    Protocol, RuleId, Scope, Subject, Ticket, TicketId, TicketOwner, Verdict,
 };
 
 const HOST: Host = Host { mnt_ns: Some(1), user_ns: 2 };
@@ -66,6 +66,7 @@ fn subject(path: &str, inode: u64) -> Subject {
         mnt_ns: 1,
         pid_ns: 4,
         user_ns: 2,
+        details: Details::default(),
     }
 }
 
@@ -105,18 +106,7 @@ fn bind(port: u16) -> Object {
 }
 
 fn spec(action: Action, program: &str, scope: Scope) -> RuleSpec {
-    RuleSpec {
-        action,
-        program: program.parse().unwrap(),
-        uid: None,
-        unit: None,
-        scope,
-        priority: 0,
-        enabled: true,
-        expires_at: None,
-        until_restart: false,
-        note: String::new(),
-    }
+    RuleSpec::new(action, program.parse().unwrap(), scope)
 }
 
 fn allow(id: u64, program: &str, scope: Scope) -> Rule {

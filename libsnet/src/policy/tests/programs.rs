@@ -90,7 +90,7 @@ fn program_tickets_of_random_policies_are_kept_and_decide_calls() {
     // Else the property above would say nothing.
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut decided = 0;
-    for _ in 0..200 {
+    for _ in 0..300 {
         let world = worlds().new_tree(&mut runner).unwrap().current();
         let calls = calls().new_tree(&mut runner).unwrap().current();
         for rule in &world.rules {

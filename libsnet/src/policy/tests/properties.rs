@@ -191,7 +191,7 @@ fn tickets_decide_many_calls_of_random_policies_and_many_are_narrowed() {
     // Without hits, the properties above would say nothing.
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (mut hits, mut narrowed) = (0, 0);
-    for _ in 0..200 {
+    for _ in 0..300 {
         let mut draw = || {
             let world = worlds().new_tree(&mut runner).unwrap().current();
             (world, calls().new_tree(&mut runner).unwrap().current())

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::universe::SUM;
 use super::*;
 use crate::policy::{Cgroups, Program};
+use crate::types::Parent;
 
 /// Everything a policy is made of.
 #[derive(Debug, Clone)]
@@ -54,10 +56,13 @@ impl World {
         let (mut learns, mut observes) = (false, false);
         for rule in &self.rules {
             let spec = &rule.spec;
-            let (matches, stale) = self.is_about(&spec.program, subject);
-            let (in_unit, may_be) = self.is_in_unit(rule, subject, freshness);
-            let may = (matches || stale && freshness == Freshness::Unsure) && (in_unit || may_be);
-            let matches = matches && in_unit;
+            let (matches, stale) = match spec.container {
+                Some(_) => (self.is_named_so(&spec.program, subject), false),
+                None => self.is_about(&spec.program, subject),
+            };
+            let (holds, may_hold) = self.conditions(rule, subject, freshness);
+            let may = (matches || stale && freshness == Freshness::Unsure) && (holds || may_hold);
+            let matches = matches && holds;
             let user = spec.uid.is_none() || spec.uid == Some(subject.uid);
             let applies = spec.enabled && may && user && covers(&spec.scope, object);
             if applies && matches!(spec.action, Action::Learn | Action::Observe) {
@@ -103,30 +108,85 @@ impl World {
         }
     }
 
-    /// Is the subject in the unit; may it be, were the cgroups newer?
-    fn is_in_unit(&self, rule: &Rule, subject: &Subject, freshness: Freshness) -> (bool, bool) {
-        let unit = rule.spec.unit.as_ref().map(ToString::to_string);
-        match (unit.as_deref(), subject.cgroup_id) {
-            (None, _) => (true, false),
-            _ if self.cgroups == Cgroups::default() => (false, false),
-            (_, 0) => (false, false),
-            (Some("web.slice"), 7 | 8) | (Some("/web.slice/a.service"), 7) => (true, false),
-            (_, 7 | 8) => (false, false),
-            _ if freshness == Freshness::Unsure => (false, true),
-            _ => (matches!(rule.spec.action, Action::Deny | Action::Ask), false),
+    /// Do all conditions hold; may they, were more looked up?
+    fn conditions(&self, rule: &Rule, subject: &Subject, freshness: Freshness) -> (bool, bool) {
+        let text = |condition: Option<String>| condition.unwrap_or_default();
+        let unit = text(rule.spec.unit.as_ref().map(ToString::to_string));
+        let container = text(rule.spec.container.as_ref().map(ToString::to_string));
+        let pattern = text(rule.spec.command.as_ref().map(ToString::to_string));
+        let wanted = text(rule.spec.parent.as_ref().map(ToString::to_string));
+        let nowhere = self.cgroups == Cgroups::default() || subject.cgroup_id == 0;
+        let cgroup = Some(subject.cgroup_id).filter(|id| [7, 8].contains(id));
+        let facts = [
+            match (unit.as_str(), cgroup) {
+                ("", _) => Some(true),
+                _ if nowhere => Some(false),
+                ("web.slice", Some(_)) => Some(true),
+                (_, id) => id.map(|id| id == 7),
+            },
+            match (container.as_str(), cgroup) {
+                ("", _) => Some(true),
+                _ if nowhere => Some(false),
+                (name, id) => id.map(|id| id == 7 && name == "web"),
+            },
+            match (pattern.as_str(), subject.details.command.as_deref()) {
+                ("", _) => Some(true),
+                ("curl", command) => command.map(|command| command == "curl"),
+                (_, command) => command.map(|command| command == "curl -x y"),
+            },
+            match (wanted.as_str(), &subject.details.parent) {
+                ("", _) => Some(true),
+                (_, None) => None,
+                (_, Some(Parent::Elsewhere)) => Some(false),
+                ("/usr/bin/*", Some(Parent::Host(path))) => Some(path.starts_with("/usr/bin")),
+                ("wget", Some(Parent::Host(path))) => Some(path.ends_with("wget")),
+                (wanted, Some(Parent::Host(path))) => Some(path == std::path::Path::new(wanted)),
+            },
+            match (&rule.spec.program, subject.details.sha256) {
+                (Program::Sha256(_), _) if container.is_empty() && !self.is_of_host(subject) => {
+                    Some(false)
+                }
+                (Program::Sha256(wanted), sum) => sum.map(|sum| sum == *wanted),
+                _ => Some(true),
+            },
+        ];
+        let bars = matches!(rule.spec.action, Action::Deny | Action::Ask);
+        match (facts.contains(&Some(false)), facts.contains(&None)) {
+            (true, _) => (false, false),
+            (false, false) => (true, false),
+            (false, true) if freshness == Freshness::Unsure => (false, true),
+            (false, true) => (bars, false),
+        }
+    }
+
+    fn is_of_host(&self, subject: &Subject) -> bool {
+        let same_mounts = self.host.mnt_ns.is_none() || self.host.mnt_ns == Some(subject.mnt_ns);
+        same_mounts && self.host.user_ns == subject.user_ns
+    }
+
+    /// Is it the program by its path alone, as in a container?
+    fn is_named_so(&self, program: &Program, subject: &Subject) -> bool {
+        let Some(exe) = &subject.exe else {
+            return matches!(program, Program::Any | Program::Sha256(_));
+        };
+        match program.to_string().as_str() {
+            "any" | SUM => true,
+            "/usr/bin/*" => exe.path.parent() == Some("/usr/bin".as_ref()),
+            "curl" | "wget" => exe.path.ends_with(program.to_string()),
+            "/usr/**/curl" => exe.path.ends_with("curl"),
+            path => exe.path.to_str() == Some(path),
         }
     }
 
     /// Is the subject the program; may it be, were the table newer?
     fn is_about(&self, program: &Program, subject: &Subject) -> (bool, bool) {
-        let Some(exe) = &subject.exe else {
-            return (*program == Program::Any, false);
-        };
-        if *program == Program::Any {
+        if matches!(program, Program::Any | Program::Sha256(_)) {
             return (true, false);
         }
-        let same_mounts = self.host.mnt_ns.is_none() || self.host.mnt_ns == Some(subject.mnt_ns);
-        if !same_mounts || self.host.user_ns != subject.user_ns {
+        let Some(exe) = &subject.exe else {
+            return (false, false);
+        };
+        if !self.is_of_host(subject) {
             return (false, false);
         }
         let unresolved = match program {
@@ -178,7 +238,7 @@ fn holds(net: IpNet, address: IpAddr) -> bool {
 }
 
 /// What a rule is sorted by, each so that the larger goes first.
-fn keys(rule: &Rule) -> [i64; 12] {
+fn keys(rule: &Rule) -> [i64; 15] {
     let spec = &rule.spec;
     let width = |min: u16, max: u16| i64::from(max) - i64::from(min);
     let tcp_alone =
@@ -190,8 +250,12 @@ fn keys(rule: &Rule) -> [i64; 12] {
             Program::Pattern(_) => 1,
             Program::Name(_) => 2,
             Program::Path(_) => 3,
+            Program::Sha256(_) => 4,
         },
         i64::from(spec.uid.is_some()),
+        i64::from(spec.command.is_some()),
+        i64::from(spec.parent.is_some()),
+        i64::from(spec.container.is_some()),
         i64::from(spec.unit.is_some()),
         match spec.scope.remote {
             None => -1,

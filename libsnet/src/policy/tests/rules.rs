@@ -75,7 +75,7 @@ fn rules_that_could_never_match_are_refused() {
 fn a_program_path_is_plain() {
     for path in ["/", "/usr/../bin/curl", "/usr//bin/curl", "/usr/bin/curl/", "/./curl"] {
         let checked = spec(Action::Deny, path, Scope::ANY).check();
-        assert_eq!(checked, Err(RuleError::NotPlainPath(path.into())));
+        assert_eq!(checked, Err(RuleError::NotPlainPath("program", path.into())));
     }
     assert_eq!(spec(Action::Deny, CURL, Scope::ANY).check(), Ok(()));
 }

@@ -11,11 +11,13 @@ use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::policy::{Cgroups, Program};
-use crate::types::{Operations, PortRange, Protocols};
+use crate::types::{Details, Operations, Parent, PortRange, Protocols, Sha256};
 
 const PATHS: &[&str] = &["/usr/local/bin/curl", CURL, "/usr/bin/wget"];
 const PROGRAMS: &[&str] =
-    &["any", "any", "any", "curl", "curl", CURL, "wget", "/usr/bin/*", "/usr/**/curl"];
+    &["any", "any", "any", "curl", "curl", CURL, "wget", "/usr/bin/*", "/usr/**/curl", SUM];
+pub(super) const SUM: &str =
+    "sha256:0101010101010101010101010101010101010101010101010101010101010101";
 const PROTOCOLS: &[Protocol] =
     &[Protocol::Tcp, Protocol::Mptcp, Protocol::Udp, Protocol::Raw, Protocol::Unix];
 const ADDRESSES: &[&str] = &[
@@ -97,17 +99,29 @@ const ACTIONS: &[Action] = &[
 fn specs() -> impl Strategy<Value = RuleSpec> {
     let action = select(ACTIONS);
     let uid = option::weighted(0.2, select(&[0, 1000][..]));
-    let unit = option::weighted(0.15, select(&["web.slice", "/web.slice/a.service"][..]));
     let enabled = prop::bool::weighted(0.9);
-    (action, select(PROGRAMS), uid, unit, scopes(), 0..3_i32, enabled).prop_map(
-        |(action, program, uid, unit, scope, priority, enabled)| RuleSpec {
-            uid,
-            unit: unit.map(|unit| unit.parse().unwrap()),
-            priority,
-            enabled,
-            ..spec(action, program, scope)
+    (action, select(PROGRAMS), uid, conditions(), scopes(), 0..3_i32, enabled).prop_map(
+        |(action, program, uid, [unit, container, command, parent], scope, priority, enabled)| {
+            RuleSpec {
+                uid,
+                unit: unit.map(|unit| unit.parse().unwrap()),
+                container: container.map(|name| name.parse().unwrap()),
+                command: command.map(|pattern| pattern.parse().unwrap()),
+                parent: parent.map(|program| program.parse().unwrap()),
+                priority,
+                enabled,
+                ..spec(action, program, scope)
+            }
         },
     )
+}
+
+/// Unit, container, command line and parent.
+fn conditions() -> impl Strategy<Value = [Option<&'static str>; 4]> {
+    let one = |choice: &'static [&'static str]| option::weighted(0.05, select(choice));
+    let unit = one(&["web.slice", "/web.slice/a.service"]);
+    let parent = one(&["wget", CURL, "/usr/bin/*"]);
+    (unit, one(&["web", "db"]), one(&["* -x*", "curl"]), parent).prop_map(<[_; 4]>::from)
 }
 
 /// Rules numbered from 1.
@@ -153,12 +167,27 @@ pub(super) fn subjects() -> impl Strategy<Value = Subject> {
     let mnt_ns = select(&[1, 1, 1, 1, 9][..]);
     let user_ns = select(&[2, 2, 2, 2, 9][..]);
     let cgroup = select(&[7, 7, 8, 9, 0][..]);
-    (exe, mnt_ns, user_ns, select(&[0, 1000][..]), cgroup).prop_map(
-        |(exe, mnt_ns, user_ns, uid, cgroup_id)| {
+    (exe, mnt_ns, user_ns, select(&[0, 1000][..]), cgroup, details()).prop_map(
+        |(exe, mnt_ns, user_ns, uid, cgroup_id, details)| {
             let exe = exe.map(|(path, inode)| Exe { path: path.into(), device: 1, inode });
-            Subject { exe, mnt_ns, user_ns, uid, cgroup_id, ..curl() }
+            Subject { exe, mnt_ns, user_ns, uid, cgroup_id, details, ..curl() }
         },
     )
+}
+
+/// Looked up or not, and found or not.
+fn details() -> impl Strategy<Value = Details> {
+    let command = select(&[None, Some("curl"), Some("curl"), Some("curl -x y"), Some("wget")][..]);
+    let parent = select(&[None, Some("/usr/bin/wget"), Some(CURL), Some("/bin/sh"), Some("")][..]);
+    let sum = select(&[None, Some(1), Some(1), Some(2)][..]);
+    (command, parent, sum).prop_map(|(command, parent, sum)| Details {
+        command: command.map(str::to_owned),
+        parent: parent.map(|path| match path {
+            "" => Parent::Elsewhere,
+            path => Parent::Host(path.into()),
+        }),
+        sha256: sum.map(|byte| Sha256([byte; 32])),
+    })
 }
 
 /// Two are known, or there are none.
@@ -166,8 +195,8 @@ pub(super) fn cgroups() -> impl Strategy<Value = Cgroups> {
     prop::bool::weighted(0.8).prop_map(|there| {
         let mut cgroups = Cgroups::default();
         if there {
-            cgroups.insert(7, "/web.slice/a.service/worker");
-            cgroups.insert(8, "/web.slice/b.service");
+            cgroups.insert(7, "/web.slice/a.service/worker", vec!["web".to_owned()]);
+            cgroups.insert(8, "/web.slice/b.service", vec![]);
         }
         cgroups
     })
