@@ -4,3 +4,5 @@
 ALTER TABLE rules ADD COLUMN container TEXT;
 ALTER TABLE rules ADD COLUMN command TEXT;
 ALTER TABLE rules ADD COLUMN parent TEXT;
+-- Or about calls to a host: a name, or every name below one (*.example.org). NULL: any.
+ALTER TABLE rules ADD COLUMN host TEXT;

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use libsnet::policy::HostPattern;
 use libsnet::types::{Operation, Operations, Protocol, Protocols};
 use nix::unistd::User;
 
@@ -116,8 +117,35 @@ fn single<T>(mut entries: impl Iterator<Item = T>, text: &str, kind: &str) -> Re
     }
 }
 
+/// Whom a rule lets a program talk to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Network(IpNet),
+    Host(HostPattern),
+}
+
+impl Peer {
+    /// The network and the host, of which there is one.
+    pub(crate) fn parts(peer: Option<Self>) -> (Option<IpNet>, Option<HostPattern>) {
+        match peer {
+            Some(Self::Network(net)) => (Some(net), None),
+            Some(Self::Host(host)) => (None, Some(host)),
+            None => (None, None),
+        }
+    }
+}
+
+/// `10.0.0.0/8`, one address, `example.org`, or `*.example.org`.
+pub(crate) fn peer(text: &str) -> Result<Peer, String> {
+    match (network(text), text.parse()) {
+        (Ok(net), _) => Ok(Peer::Network(net)),
+        (Err(_), Ok(host)) => Ok(Peer::Host(host)),
+        (Err(error), Err(_)) => Err(error),
+    }
+}
+
 /// `10.0.0.0/8`, or one address.
-pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = bare(text).parse::<IpAddr>() {
         return Ok(address.to_canonical().into());
     }
@@ -127,8 +155,8 @@ pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     if text.parse::<SocketAddr>().is_ok() {
         return Err("an address or prefix without a port; the port goes to --port".into());
     }
-    Err("expected an address (192.0.2.1, 2001:db8::1) or a prefix (10.0.0.0/8); \
-         host names aren't looked up, and no --to means any"
+    Err("expected an address (192.0.2.1, 2001:db8::1), a prefix (10.0.0.0/8), or the name of a host \
+         (example.org, or '*.example.org' for all below); no --to means any"
         .into())
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn look_at_stale(
         let (policy, decider) = (Arc::clone(&policy), decider.clone());
         tokio::spawn(async move {
             let path = event.subject.exe.as_ref().map(|exe| exe.path.clone()).unwrap_or_default();
-            let looked = match policy.look_at(&mut event.subject).await {
+            let looked = match policy.look_at(&mut event.subject, &event.object).await {
                 Ok(generation) => decider.decide_again(event, generation).await,
                 Err(error) => Err(error),
             };

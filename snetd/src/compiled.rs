@@ -4,19 +4,22 @@
 //! Owns how rules, programs and configuration become a policy. Looks at the file system, so
 //! that it is made on a blocking thread.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use libsnet::control::RuleRecord;
 use libsnet::policy::{
-    Action, Candidate, Cgroups, Host, Policy, Program, ProgramTable, Rule, RuleSpec, Unmatched,
-    Wants,
+    Action, Candidate, Cgroups, Host, HostPattern, Hosts, Policy, Program, ProgramTable, Rule,
+    RuleSpec, Unmatched, Wants,
 };
 use libsnet::types::{Fallbacks, Operation, Operations, Protocol, RuleId, Scope, WatchSet};
 
 use crate::config::Config;
+use crate::names::Names;
 use crate::{cgroups, resolve};
 
 /// What a policy depends on beside the rules.
@@ -77,33 +80,44 @@ pub(crate) struct Compiled {
     /// Grows with every policy.
     pub(crate) generation: u64,
     rules: Arc<Vec<Rule>>,
-    table: ProgramTable,
+    table: Arc<ProgramTable>,
     cgroups: Arc<Cgroups>,
+    names: Names,
+    /// Which hosts the rules name.
+    meant: Arc<[HostPattern]>,
+    hosts: Arc<Hosts>,
     inputs: Arc<Inputs>,
 }
 
 impl Compiled {
     /// Looks at the programs of the rules and compiles. Blocks.
-    pub(crate) fn new(records: Vec<RuleRecord>, inputs: Arc<Inputs>, generation: u64) -> Self {
-        Self::knowing(&ProgramTable::new(), records, inputs, generation)
+    pub(crate) fn new(
+        records: Vec<RuleRecord>,
+        inputs: Arc<Inputs>,
+        names: Names,
+        generation: u64,
+    ) -> Self {
+        Self::knowing(&ProgramTable::new(), records, inputs, names, generation)
     }
 
     /// The same for other rules: what is known of patterns isn't to be found out again.
     pub(crate) fn followed_by(&self, records: Vec<RuleRecord>) -> Self {
-        Self::knowing(&self.table, records, self.inputs(), self.generation + 1)
+        let (inputs, names) = (self.inputs(), self.names.clone());
+        Self::knowing(&self.table, records, inputs, names, self.generation + 1)
     }
 
     fn knowing(
         known: &ProgramTable,
         records: Vec<RuleRecord>,
         inputs: Arc<Inputs>,
+        names: Names,
         generation: u64,
     ) -> Self {
         let rules = records.into_iter().map(|record| Rule { id: record.id, spec: record.spec });
         let rules: Arc<Vec<Rule>> = Arc::new(rules.chain(inputs.own_rule()).collect());
         let table = resolve::table(&rules, &inputs.search_path, known);
         let cgroups = cgroups_for(&rules);
-        Self::with_tables(rules, table, cgroups, inputs, generation)
+        Self::with_tables(rules, table, cgroups, inputs, names, generation)
     }
 
     fn with_tables(
@@ -111,26 +125,53 @@ impl Compiled {
         table: ProgramTable,
         cgroups: Arc<Cgroups>,
         inputs: Arc<Inputs>,
+        names: Names,
         generation: u64,
     ) -> Self {
+        let named = rules.iter().filter(|rule| rule.spec.enabled);
+        let meant: BTreeSet<&HostPattern> =
+            named.filter_map(|rule| rule.spec.host.as_ref()).collect();
+        let meant: Arc<[HostPattern]> = meant.into_iter().cloned().collect();
+        let hosts = Arc::new(names.hosts(&meant).0);
         let fallbacks = inputs.fallbacks.clone();
         let policy = Policy::compile(Vec::clone(&rules), &table, inputs.host, fallbacks)
             .with_unmatched(inputs.unmatched)
-            .with_cgroups(Arc::clone(&cgroups));
-        Self { policy: Arc::new(policy), generation, rules, table, cgroups, inputs }
+            .with_cgroups(Arc::clone(&cgroups))
+            .with_hosts(Arc::clone(&hosts));
+        let (policy, table) = (Arc::new(policy), Arc::new(table));
+        Self { policy, generation, rules, table, cgroups, names, meant, hosts, inputs }
+    }
+
+    /// Which hosts the rules name.
+    pub(crate) fn hosts_meant(&self) -> Arc<[HostPattern]> {
+        Arc::clone(&self.meant)
+    }
+
+    /// The same with the addresses that hosts have now, if they are others; and when the first of
+    /// those ends.
+    pub(crate) fn with_names_of_now(&self) -> (Option<Self>, Option<Instant>) {
+        let (hosts, end) = self.names.hosts(&self.meant);
+        let changed = (hosts != *self.hosts).then(|| {
+            let hosts = Arc::new(hosts);
+            let policy = Policy::clone(&self.policy).with_hosts(Arc::clone(&hosts));
+            let generation = self.generation + 1;
+            Self { policy: Arc::new(policy), generation, hosts, ..self.clone() }
+        });
+        (changed, end)
     }
 
     /// The same rules with the programs as they are now, or nothing when none has changed.
     /// Blocks.
     pub(crate) fn refreshed(&self) -> Option<Self> {
         let table = resolve::table(&self.rules, &self.inputs.search_path, &self.table);
-        let changed = table != self.table;
+        let changed = table != *self.table;
         changed.then(|| self.followed_by_tables(table, cgroups_for(&self.rules)))
     }
 
     fn followed_by_tables(&self, table: ProgramTable, cgroups: Arc<Cgroups>) -> Self {
         let (rules, inputs) = (Arc::clone(&self.rules), Arc::clone(&self.inputs));
-        Self::with_tables(rules, table, cgroups, inputs, self.generation + 1)
+        let names = self.names.clone();
+        Self::with_tables(rules, table, cgroups, inputs, names, self.generation + 1)
     }
 
     /// The programs that may be the file at this path, and what is known of each.
@@ -147,7 +188,7 @@ impl Compiled {
         found: Vec<(Program, Vec<Candidate>)>,
         cgroups: Option<Cgroups>,
     ) -> Option<Self> {
-        let mut table = self.table.clone();
+        let mut table = ProgramTable::clone(&self.table);
         let cgroups = cgroups.filter(|cgroups| *cgroups != *self.cgroups);
         let mut changed = cgroups.is_some();
         for (program, candidates) in found {

@@ -25,6 +25,7 @@ use crate::control::{Access, Bounds, Listener};
 use crate::decider::{Decider, LinkState, Plan, Report, Start};
 use crate::journal::{Journal, now};
 use crate::logging::LogLevel;
+use crate::names::{Names, Observer};
 use crate::policy_control::PolicyControl;
 use crate::problems::{Part, Problems};
 use crate::service::{self, Signals, Wish};
@@ -50,6 +51,7 @@ pub(crate) struct Daemon {
     journal: Journal,
     reports: mpsc::Sender<Report>,
     stale: mpsc::Receiver<Box<Event>>,
+    observer: Option<Observer>,
 }
 
 fn plan(config: &Config) -> Arc<Plan> {
@@ -64,8 +66,9 @@ impl Daemon {
         let supervisors = Supervisors::default();
         let listener = Arc::new(listen(&config, supervisors.clone())?);
         let store = Store::open(config.database.as_path()).await?;
-        let first = compile(&store, &config).await?;
         let problems = Arc::new(Problems::default());
+        let (names, observer) = Names::new(Arc::clone(&problems));
+        let first = compile(&store, &config, names.clone()).await?;
         let (journal, reports) = Journal::start(&config, &store, &problems);
         let (stale, to_look_at) = mpsc::channel(STALE);
         let (decider, thread) = Decider::start(Start {
@@ -80,7 +83,7 @@ impl Daemon {
         })?;
         first_contact(&decider, &config).await?;
         let policy =
-            PolicyControl::new(store.clone(), decider.clone(), Arc::clone(&problems), first);
+            PolicyControl::new(store.clone(), decider.clone(), Arc::clone(&problems), names, first);
         policy.recall_unconfirmed().await?;
         Ok(Self {
             args,
@@ -95,6 +98,7 @@ impl Daemon {
             journal,
             reports,
             stale: to_look_at,
+            observer: Some(observer),
         })
     }
 
@@ -142,6 +146,9 @@ impl Daemon {
         tasks.spawn(follow_link(policy(), decider(), Arc::clone(&self.problems)));
         tasks.spawn(look_at_stale(policy(), decider(), stale));
         tasks.spawn(refresh(policy()));
+        if let Some(observer) = self.observer.take() {
+            tasks.spawn(observer.run(policy()));
+        }
         tasks.spawn(end_rules(policy()));
         let counters = Arc::clone(&self.journal.counters);
         tasks.spawn(audit::listen(decider(), self.reports.clone(), counters));
@@ -219,11 +226,11 @@ impl Daemon {
     }
 }
 
-async fn compile(store: &Store, config: &Config) -> Result<Compiled> {
+async fn compile(store: &Store, config: &Config, names: Names) -> Result<Compiled> {
     let inputs = Arc::new(Inputs::of(config)?);
     store.end_rules(now()).await?;
     let rules = store.rules().await?;
-    let compiled = tokio::task::spawn_blocking(move || Compiled::new(rules, inputs, 1));
+    let compiled = tokio::task::spawn_blocking(move || Compiled::new(rules, inputs, names, 1));
     compiled.await.context("a worker thread failed")
 }
 

@@ -160,7 +160,8 @@ mod tests {
     use libsnet::types::{Exe, ProcessKey};
     use std::process::{Child, Command, Stdio};
 
-    const ALL: Wants = Wants { cgroups: false, command: true, parent: true, sha256: true };
+    const ALL: Wants =
+        Wants { command: true, parent: true, sha256: true, cgroups: false, hosts: false };
 
     struct Running(Child);
 

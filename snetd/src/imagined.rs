@@ -42,7 +42,7 @@ impl Answers {
                 });
             }
         };
-        self.policy.look_at(&mut subject).await.map_err(|error| refuse(&error))?;
+        self.policy.look_at(&mut subject, &call.object).await.map_err(|error| refuse(&error))?;
         let current = self.policy.current().await;
         let policy = Policy::clone(&current.policy).with_cgroups(cgroups(&call).into());
         let explanation = policy.explain(&subject, &call.object);

@@ -16,6 +16,7 @@ mod details;
 mod imagined;
 mod journal;
 mod logging;
+mod names;
 mod policy_control;
 mod privileges;
 mod problems;

@@ -7,16 +7,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use libsnet::control::{ErrorReply, RuleRecord};
-use libsnet::policy::{Candidate, Program, RuleSpec};
-use libsnet::types::{RuleId, Subject};
+use libsnet::policy::{Candidate, HostPattern, Program, RuleSpec};
+use libsnet::types::{Object, RuleId, Subject};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::compiled::{Compiled, Inputs};
 use crate::decider::Decider;
 use crate::details::{self, Sums};
+use crate::names::Names;
 use crate::problems::{Part, Problems};
 use crate::rule_sets::NEVER;
 use crate::store::{Change, RuleTransaction, Store};
@@ -28,6 +30,7 @@ pub(crate) struct PolicyControl {
     decider: Decider,
     problems: Arc<Problems>,
     pub(crate) sums: Sums,
+    names: Names,
     /// When a change is undone that waits to be confirmed, in milliseconds since 1970.
     pub(crate) confirm_by: AtomicI64,
     /// Held from the beginning of a change until its tickets are revoked, so that changes
@@ -54,11 +57,13 @@ impl PolicyControl {
         store: Store,
         decider: Decider,
         problems: Arc<Problems>,
+        names: Names,
         first: Compiled,
     ) -> Self {
         let (changes, current) = (Mutex::new(()), Mutex::new(first));
         let confirm_by = AtomicI64::new(NEVER);
-        Self { store, decider, problems, sums: Sums::default(), confirm_by, changes, current }
+        let sums = Sums::default();
+        Self { store, decider, problems, sums, names, confirm_by, changes, current }
     }
 
     /// Changes one rule. When this returns, the change is stored, in force, and no ticket
@@ -91,7 +96,9 @@ impl PolicyControl {
         let rules = self.store.rules().await?;
         let current = self.current.lock().await;
         let generation = current.generation + 1;
-        let next = blocking(move || Compiled::new(rules, Arc::new(inputs), generation)).await?;
+        let names = self.names.clone();
+        let next =
+            blocking(move || Compiled::new(rules, Arc::new(inputs), names, generation)).await?;
         self.enforce(current, next).await.map(drop)
     }
 
@@ -131,10 +138,13 @@ impl PolicyControl {
 
     /// Looks again at the programs that may be the subject's file, and at the cgroups if the
     /// subject's is none that is known; gives the generation of the policy for which that was
-    /// done, and completes what is known of the subject. No ticket contradicts the new policy: the
+    /// done. Waits until answers of name servers are known that came before the call, and completes what is known of the subject. No ticket contradicts the new policy: the
     /// decider issues none that a program still to be looked at might decide otherwise.
-    pub(crate) async fn look_at(&self, subject: &mut Subject) -> Result<u64> {
+    pub(crate) async fn look_at(&self, subject: &mut Subject, object: &Object) -> Result<u64> {
         let place = subject.exe.as_ref().map(|exe| exe.path.clone()).unwrap_or_default();
+        if self.current.lock().await.policy.misses_host(object) {
+            self.names.catch_up().await;
+        }
         let (programs, inputs, missing) = {
             let current = self.current.lock().await;
             (current.programs_at(&place), current.inputs(), current.policy.missing(subject))
@@ -160,6 +170,28 @@ impl PolicyControl {
             self.adopt(&mut current, next).await?;
         }
         Ok(current.generation)
+    }
+
+    /// Which hosts the rules name.
+    pub(crate) async fn hosts_meant(&self) -> Arc<[HostPattern]> {
+        self.current.lock().await.hosts_meant()
+    }
+
+    /// Puts the addresses that hosts have now into force; gives when the first of them ends.
+    /// Tickets that contradict them are revoked at once, but not before this returns.
+    pub(crate) async fn follow_names(self: &Arc<Self>) -> Result<Option<Instant>> {
+        let mut current = self.current.lock().await;
+        let (next, end) = current.with_names_of_now();
+        let Some(next) = next else { return Ok(end) };
+        self.adopt(&mut current, next).await?;
+        drop(current);
+        let policy = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = policy.reconcile().await {
+                policy.problems.set(Part::Tickets, format!("{error:#}"));
+            }
+        });
+        Ok(end)
     }
 
     /// Revokes what a policy before this one, or a daemon before this one, left in the
@@ -223,6 +255,7 @@ impl PolicyControl {
     async fn adopt(&self, current: &mut Compiled, next: Compiled) -> Result<()> {
         self.decider.adopt(Arc::clone(&next.policy), next.generation).await?;
         *current = next;
+        self.names.rules_changed();
         Ok(())
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Part {
     Tickets,
     /// The journal.
     Journal,
+    /// The names of hosts.
+    Names,
 }
 
 /// The problems there are.

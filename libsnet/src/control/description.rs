@@ -108,6 +108,7 @@ fn spec() -> RuleSpec {
         command: Some("nginx: *".parse().unwrap()),
         parent: Some("/usr/sbin/nginx".parse().unwrap()),
         scope: scope(),
+        host: Some("*.example.org".parse().unwrap()),
         priority: 1,
         enabled: true,
         expires_at: Some(1),

@@ -25,8 +25,8 @@ impl Policy {
     pub fn still_issues(&self, subject: &Subject, kept: &KeptTicket, freshness: Freshness) -> bool {
         let ticket = &kept.ticket;
         let denies_what = |action| {
-            let mut scopes = self.scopes(action, subject, freshness);
-            ticket.verdict == Verdict::Deny && scopes.any(|scope| scope.overlaps(&ticket.scope))
+            let mut rules = self.with_action(action, subject, freshness);
+            ticket.verdict == Verdict::Deny && rules.any(|rule| self.overlaps(rule, &ticket.scope))
         };
         if !issued_to(kept, subject) || denies_what(Action::Observe) {
             return false;
@@ -36,13 +36,13 @@ impl Policy {
             let contrary = rule.spec.action != ticket.verdict.into();
             if Some(rule.id) == ticket.rule {
                 let same = !contrary && standing == Standing::Matches;
-                return same && rule.spec.scope.contains(&ticket.scope);
+                return same && self.contains(rule, &ticket.scope);
             }
             let asks = rule.spec.action == Action::Ask && standing == Standing::Matches;
-            if ticket.rule.is_none() && asks && rule.spec.scope.contains(&ticket.scope) {
+            if ticket.rule.is_none() && asks && self.contains(rule, &ticket.scope) {
                 return true;
             }
-            if contrary && rule.spec.scope.overlaps(&ticket.scope) {
+            if contrary && self.overlaps(rule, &ticket.scope) {
                 return false;
             }
         }
@@ -59,7 +59,7 @@ impl Policy {
         let ticket = &kept.ticket;
         let about = || self.about_file(Identity::from(&program), names);
         let observed = about().any(|(rule, _)| {
-            rule.spec.action == Action::Observe && rule.spec.scope.overlaps(&ticket.scope)
+            rule.spec.action == Action::Observe && self.overlaps(rule, &ticket.scope)
         });
         if observed && ticket.verdict == Verdict::Deny {
             return false;
@@ -68,11 +68,11 @@ impl Policy {
             let contrary = rule.spec.action != ticket.verdict.into();
             if Some(rule.id) == ticket.rule {
                 let always = reach == Reach::Always && covers_users(rule.spec.uid, &program);
-                return always && !contrary && rule.spec.scope.contains(&ticket.scope);
+                return always && !contrary && self.contains(rule, &ticket.scope);
             }
             let uid = (rule.spec.uid, program.uid);
             let possible = !matches!(uid, (Some(rules), Some(tickets)) if rules != tickets);
-            if contrary && possible && rule.spec.scope.overlaps(&ticket.scope) {
+            if contrary && possible && self.overlaps(rule, &ticket.scope) {
                 return false;
             }
         }

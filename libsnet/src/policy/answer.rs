@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compile::Unmatched;
 use super::issue::narrow;
-use super::{Action, Freshness, Policy};
+use super::{Action, Freshness, Policy, Rule};
 use crate::types::{Object, PortRange, Protocols, RuleId, Scope, Subject, Verdict};
 
 /// Which calls an answer is meant for, beside the one that was asked about: always those of its
@@ -69,8 +69,9 @@ impl Policy {
         verdict: Verdict,
         reach: Reach,
     ) -> Option<Answered> {
-        let of = |action| self.scopes(action, subject, Freshness::Unsure);
-        if of(Action::Observe).any(|scope| scope.covers(object)) {
+        let of = |action| self.with_action(action, subject, Freshness::Unsure);
+        let reaches = |rule: &Rule| self.reaches(rule, object, Freshness::Fresh).is_some();
+        if of(Action::Observe).any(reaches) {
             return None;
         }
         let wanted = reach.scope(object);
@@ -78,24 +79,22 @@ impl Policy {
             let rules = self.asked(subject, Freshness::Unsure).map(|(rule, _)| rule);
             rules.filter(|rule| rule.spec.action.decides())
         };
-        let asking = asked().find(|rule| rule.spec.scope.covers(object));
+        let asking = asked().find(|rule| reaches(rule));
         let (rule, whole) = match asking {
             Some(rule) if rule.spec.action == Action::Ask => {
-                (Some(rule.id), wanted.intersection(&rule.spec.scope))
+                (Some(rule.id), wanted.intersection(&rule.spec.scope_around(object)))
             }
-            None if self.unmatched() == Unmatched::Ask
-                && !of(Action::Learn).any(|scope| scope.covers(object)) =>
-            {
+            None if self.unmatched() == Unmatched::Ask && !of(Action::Learn).any(reaches) => {
                 (None, Some(wanted))
             }
             _ => return None,
         };
         let contrary = asked()
             .take_while(|rule| asking.is_none_or(|asking| !std::ptr::eq(*rule, asking)))
-            .filter(|rule| rule.spec.action != verdict.into())
-            .map(|rule| &rule.spec.scope);
+            .filter(|rule| rule.spec.action != verdict.into());
         let goes_on = of(Action::Observe).chain(of(Action::Learn).filter(|_| rule.is_none()));
         let contrary = contrary.chain(goes_on.filter(|_| verdict == Verdict::Deny));
-        Some(Answered { rule, ticket: whole.and_then(|whole| narrow(&whole, object, contrary)) })
+        let ticket = whole.and_then(|whole| narrow(whole, object, contrary, &self.hosts));
+        Some(Answered { rule, ticket })
     }
 }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    Candidate, Cgroups, Freshness, Host, Identity, Names, Pattern, Program, ProgramTable, Rule,
-    RuleSpec, Wants,
+    Candidate, Cgroups, Freshness, Host, Hosts, Identity, Names, Pattern, Program, ProgramTable,
+    Rule, RuleSpec, Wants,
 };
 use crate::types::{Fallbacks, Operation, RuleId, Subject, Verdict};
 
@@ -27,9 +27,22 @@ pub enum Unmatched {
     Ask,
 }
 
-/// Rules ready to decide. Replaced whole, never edited.
+/// Rules ready to decide. Replaced whole, never edited; a copy shares the rules.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    index: Arc<Index>,
+    pub(super) host: Host,
+    fallbacks: Fallbacks,
+    unmatched: Unmatched,
+    pub(super) cgroups: Arc<Cgroups>,
+    pub(super) hosts: Arc<Hosts>,
+    /// What its rules are about.
+    pub(super) wants: Wants,
+}
+
+/// The rules, and where to find those for a subject.
+#[derive(Debug, Default)]
+struct Index {
     /// Enabled rules, first asked first, with their scopes as [`super::RuleSpec::effective_scope`]
     /// gives them.
     rules: Vec<Rule>,
@@ -42,17 +55,11 @@ pub struct Policy {
     /// `for_path` as well.
     for_pattern: Vec<(usize, Pattern)>,
     /// The paths of the programs that parents are, for rules that are about one.
-    pub(super) parents: HashMap<RuleId, Vec<PathBuf>>,
-    pub(super) host: Host,
-    fallbacks: Fallbacks,
-    unmatched: Unmatched,
+    parents: HashMap<RuleId, Vec<PathBuf>>,
     /// When rules end that do.
     ends: HashMap<RuleId, i64>,
     /// Is there a rule that doesn't decide?
     modes: bool,
-    pub(super) cgroups: Arc<Cgroups>,
-    /// What its rules are about.
-    pub(super) wants: Wants,
 }
 
 /// A rule that is about the program at a path.
@@ -86,55 +93,7 @@ pub(super) enum Reach {
     Sometimes,
 }
 
-impl Policy {
-    /// The policy of these rules. Disabled rules are dropped; a program that the table
-    /// doesn't know is one that doesn't exist yet. An operation without a fallback is
-    /// allowed.
-    pub fn compile(
-        mut rules: Vec<Rule>,
-        programs: &ProgramTable,
-        host: Host,
-        fallbacks: Fallbacks,
-    ) -> Self {
-        rules.retain(|rule| rule.spec.enabled);
-        rules.sort_by(Rule::precedence);
-        for rule in &mut rules {
-            rule.spec.scope = rule.spec.effective_scope();
-        }
-        let mut policy = Self {
-            rules: Vec::new(),
-            for_any: Vec::new(),
-            for_path: HashMap::new(),
-            for_pattern: Vec::new(),
-            parents: HashMap::new(),
-            host,
-            fallbacks,
-            unmatched: Unmatched::default(),
-            cgroups: Arc::default(),
-            wants: Wants::of(&rules),
-            modes: rules.iter().any(|rule| !rule.spec.action.decides()),
-            ends: rules.iter().filter_map(|rule| Some((rule.id, rule.spec.expires_at?))).collect(),
-        };
-        for (index, rule) in rules.iter().enumerate() {
-            policy.bind(index, &rule.spec, programs);
-            if let Some(parent) = &rule.spec.parent {
-                policy.parents.insert(rule.id, paths(parent, programs));
-            }
-        }
-        policy.rules = rules;
-        policy
-    }
-
-    /// The same with another answer to calls that no rule is about.
-    pub fn with_unmatched(self, unmatched: Unmatched) -> Self {
-        Self { unmatched, ..self }
-    }
-
-    /// The same with the cgroups of now; until then there are none, and no process is of a unit.
-    pub fn with_cgroups(self, cgroups: Arc<Cgroups>) -> Self {
-        Self { cgroups, ..self }
-    }
-
+impl Index {
     fn bind(&mut self, rule: usize, spec: &RuleSpec, programs: &ProgramTable) {
         let program = &spec.program;
         if spec.container.is_some() {
@@ -164,6 +123,66 @@ impl Policy {
             None => bindings.push(Binding { rule, identities: identity.into_iter().collect() }),
         }
     }
+}
+
+impl Policy {
+    /// The policy of these rules. Disabled rules are dropped; a program that the table
+    /// doesn't know is one that doesn't exist yet. An operation without a fallback is
+    /// allowed.
+    pub fn compile(
+        mut rules: Vec<Rule>,
+        programs: &ProgramTable,
+        host: Host,
+        fallbacks: Fallbacks,
+    ) -> Self {
+        rules.retain(|rule| rule.spec.enabled);
+        rules.sort_by(Rule::precedence);
+        for rule in &mut rules {
+            rule.spec.scope = rule.spec.effective_scope();
+        }
+        let mut index = Index {
+            modes: rules.iter().any(|rule| !rule.spec.action.decides()),
+            ends: rules.iter().filter_map(|rule| Some((rule.id, rule.spec.expires_at?))).collect(),
+            ..Index::default()
+        };
+        for (place, rule) in rules.iter().enumerate() {
+            index.bind(place, &rule.spec, programs);
+            if let Some(parent) = &rule.spec.parent {
+                index.parents.insert(rule.id, paths(parent, programs));
+            }
+        }
+        let wants = Wants::of(&rules);
+        index.rules = rules;
+        Self {
+            index: Arc::new(index),
+            host,
+            fallbacks,
+            unmatched: Unmatched::default(),
+            cgroups: Arc::default(),
+            hosts: Arc::default(),
+            wants,
+        }
+    }
+
+    /// The same with another answer to calls that no rule is about.
+    pub fn with_unmatched(self, unmatched: Unmatched) -> Self {
+        Self { unmatched, ..self }
+    }
+
+    /// The same with the cgroups of now; until then there are none, and no process is of a unit.
+    pub fn with_cgroups(self, cgroups: Arc<Cgroups>) -> Self {
+        Self { cgroups, ..self }
+    }
+
+    /// The same with the names of addresses of now; until then no address stands for a host.
+    pub fn with_hosts(self, hosts: Arc<Hosts>) -> Self {
+        Self { hosts, ..self }
+    }
+
+    /// The paths at which the parent may be that the rule is about.
+    pub(super) fn parent_paths(&self, rule: RuleId) -> &[PathBuf] {
+        self.index.parents.get(&rule).map_or(&[], Vec::as_slice)
+    }
 
     /// The rules that are about the subject, or may be, in the order in which they are
     /// asked. With a fresh table none is stale: what differs then is another file.
@@ -174,25 +193,26 @@ impl Policy {
     ) -> impl Iterator<Item = (&Rule, Standing)> {
         let exe = self.host.exe(subject);
         let identity = exe.map(Identity::from);
-        let bound = exe.and_then(|exe| self.for_path.get(&exe.path)).map_or(&[][..], Vec::as_slice);
+        let bound =
+            exe.and_then(|exe| self.index.for_path.get(&exe.path)).map_or(&[][..], Vec::as_slice);
         let own = bound.iter().map(move |binding| {
             let known = identity.is_some_and(|identity| binding.identities.contains(&identity));
             (binding.rule, if known { Standing::Matches } else { Standing::Stale })
         });
         // What was never looked at may be a program of the host.
-        let patterns = self.for_pattern.iter().filter(move |(rule, pattern)| {
+        let patterns = self.index.for_pattern.iter().filter(move |(rule, pattern)| {
             exe.is_some_and(|exe| pattern.matches(&exe.path))
                 && !bound.iter().any(|binding| binding.rule == *rule)
         });
         let patterns = patterns.map(|(rule, _)| (*rule, Standing::Stale));
         let own = merge(own.peekable(), patterns.peekable());
-        let any = self.for_any.iter().map(|rule| (*rule, Standing::Matches));
+        let any = self.index.for_any.iter().map(|rule| (*rule, Standing::Matches));
         let uid = subject.uid;
         merge(own.peekable(), any.peekable())
             .filter(move |(_, standing)| {
                 *standing == Standing::Matches || freshness == Freshness::Unsure
             })
-            .filter_map(|(index, standing)| Some((self.rules.get(index)?, standing)))
+            .filter_map(|(index, standing)| Some((self.index.rules.get(index)?, standing)))
             .filter(move |(rule, _)| rule.spec.uid.is_none_or(|wanted| wanted == uid))
             .filter_map(move |(rule, standing)| {
                 let beside = self.conditions(rule, subject, freshness)?;
@@ -215,7 +235,7 @@ impl Policy {
             if rule.spec.program == Program::Any || rule.spec.container.is_some() {
                 return Some(Reach::Always);
             }
-            let bindings = self.for_path.values().flatten();
+            let bindings = self.index.for_path.values().flatten();
             let here = bindings
                 .filter(|binding| binding.rule == index && binding.identities.contains(&file));
             match here.count() {
@@ -233,7 +253,7 @@ impl Policy {
                 _ => Some(Reach::UnderSomeName),
             }
         };
-        self.rules.iter().enumerate().filter_map(move |(index, rule)| {
+        self.index.rules.iter().enumerate().filter_map(move |(index, rule)| {
             let reach = reach_of(index, rule)?;
             Some((rule, if rule.spec.has_conditions() { Reach::Sometimes } else { reach }))
         })
@@ -244,24 +264,24 @@ impl Policy {
         let known = |bindings: &&Vec<Binding>| {
             bindings.iter().any(|binding| binding.identities.contains(&file))
         };
-        let found = self.for_path.iter().filter(|(_, bindings)| known(bindings));
+        let found = self.index.for_path.iter().filter(|(_, bindings)| known(bindings));
         found.map(|(path, _)| path.as_path()).collect()
     }
 
     /// When the rule ends, in milliseconds since 1970; `None` means never. No ticket of it may
     /// live longer.
     pub fn expires_at(&self, rule: RuleId) -> Option<i64> {
-        self.ends.get(&rule).copied()
+        self.index.ends.get(&rule).copied()
     }
 
     /// When the first of the rules ends.
     pub fn next_end(&self) -> Option<i64> {
-        self.ends.values().copied().min()
+        self.index.ends.values().copied().min()
     }
 
     /// Is there a rule that applies wherever it stands?
     pub(super) fn has_modes(&self) -> bool {
-        self.modes
+        self.index.modes
     }
 
     /// What happens to a call that no rule is about.

@@ -26,6 +26,8 @@ pub struct Wants {
     pub parent: bool,
     /// [`crate::types::Details::sha256`].
     pub sha256: bool,
+    /// The names of addresses.
+    pub hosts: bool,
 }
 
 impl Wants {
@@ -37,6 +39,7 @@ impl Wants {
             command: wants.command || spec.command.is_some(),
             parent: wants.parent || spec.parent.is_some(),
             sha256: wants.sha256 || matches!(spec.program, Program::Sha256(_)),
+            hosts: wants.hosts || spec.host.is_some(),
         })
     }
 
@@ -58,7 +61,7 @@ impl RuleSpec {
 }
 
 impl Policy {
-    /// What is still to be looked up before this subject is decided.
+    /// What is still to be looked up of this subject before it is decided.
     pub fn missing(&self, subject: &Subject) -> Wants {
         let (wants, details) = (self.wants, &subject.details);
         Wants {
@@ -66,6 +69,7 @@ impl Policy {
             command: wants.command && details.command.is_none(),
             parent: wants.parent && details.parent.is_none(),
             sha256: wants.sha256 && details.sha256.is_none(),
+            hosts: false,
         }
     }
 
@@ -78,7 +82,7 @@ impl Policy {
         subject: &Subject,
         freshness: Freshness,
     ) -> Option<Standing> {
-        if self.wants == Wants::default() {
+        if !self.wants.cgroups && !self.wants.details() {
             return Some(Standing::Matches);
         }
         let mut known = true;
@@ -130,7 +134,7 @@ impl Policy {
         let Parent::Host(path) = subject.details.parent.as_ref()? else { return Some(false) };
         Some(match wanted {
             Program::Pattern(pattern) => pattern.matches(path),
-            _ => self.parents.get(&rule.id).is_some_and(|paths| paths.contains(path)),
+            _ => self.parent_paths(rule.id).contains(path),
         })
     }
 

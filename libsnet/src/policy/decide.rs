@@ -148,8 +148,12 @@ impl Policy {
         object: &Object,
         freshness: Freshness,
     ) -> Option<(&Rule, Standing)> {
-        let mut asked = self.asked(subject, freshness);
-        asked.find(|(rule, _)| rule.spec.action.decides() && rule.spec.scope.covers(object))
+        let asked = self.asked(subject, freshness);
+        let mut deciding = asked.filter(|(rule, _)| rule.spec.action.decides());
+        deciding.find_map(|(rule, standing)| {
+            let reaches = self.reaches(rule, object, freshness)?;
+            Some((rule, if reaches == Standing::Stale { reaches } else { standing }))
+        })
     }
 
     fn modes(&self, subject: &Subject, object: &Object, freshness: Freshness) -> Modes {
@@ -158,8 +162,9 @@ impl Policy {
             return modes;
         }
         for (rule, standing) in self.asked(subject, freshness) {
-            if !rule.spec.action.decides() && rule.spec.scope.covers(object) {
-                modes.unsure |= standing == Standing::Stale;
+            let reaches = self.reaches(rule, object, freshness);
+            if let Some(reaches) = reaches.filter(|_| !rule.spec.action.decides()) {
+                modes.unsure |= [standing, reaches].contains(&Standing::Stale);
                 modes.learn |= rule.spec.action == Action::Learn;
                 modes.observe |= rule.spec.action == Action::Observe;
             }
@@ -173,7 +178,7 @@ impl Policy {
         for (rule, _) in self.asked(subject, Freshness::Fresh) {
             if rule.spec.action.decides() {
                 considered.push(rule.id);
-                if rule.spec.scope.covers(object) {
+                if self.reaches(rule, object, Freshness::Fresh).is_some() {
                     break;
                 }
             }
@@ -208,24 +213,24 @@ impl Policy {
             .map(|(rule, _)| rule)
             .filter(|rule| rule.spec.action.decides())
             .take_while(|rule| !std::ptr::eq(*rule, deciding))
-            .filter(|rule| rule.spec.action != deciding.spec.action)
-            .map(|rule| &rule.spec.scope);
-        let observed = self.scopes(Action::Observe, subject, freshness);
+            .filter(|rule| rule.spec.action != deciding.spec.action);
+        let observed = self.with_action(Action::Observe, subject, freshness);
         let observed = observed.filter(|_| deciding.spec.action == Action::Deny);
-        narrow(&deciding.spec.scope, object, contrary.chain(observed))
+        let whole = deciding.spec.scope_around(object);
+        narrow(whole, object, contrary.chain(observed), &self.hosts)
     }
 
-    /// Calls that rules with this action, which is none that decides, are about. No ticket may
-    /// deny what is observed.
-    pub(super) fn scopes(
+    /// The rules with this action, which is none that decides. No ticket may deny what is
+    /// observed.
+    pub(super) fn with_action(
         &self,
         action: Action,
         subject: &Subject,
         freshness: Freshness,
-    ) -> impl Iterator<Item = &Scope> {
+    ) -> impl Iterator<Item = &Rule> {
         let asked = self.has_modes().then(|| self.asked(subject, freshness));
         let rules = asked.into_iter().flatten().map(|(rule, _)| rule);
-        rules.filter(move |rule| rule.spec.action == action).map(|rule| &rule.spec.scope)
+        rules.filter(move |rule| rule.spec.action == action)
     }
 }
 

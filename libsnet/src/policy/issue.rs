@@ -11,6 +11,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::hosts::EVERYWHERE;
+use super::{Hosts, Rule};
 use crate::types::{Object, Operations, PortRange, Scope};
 
 /// A whole scope; shares are parts of it.
@@ -25,17 +27,35 @@ struct Cut {
     scope: Scope,
 }
 
-/// The part of `scope` around the call that no contrary scope overlaps; `None` when it
-/// can't be expressed. `scope` covers the call, and no contrary scope does.
+/// The part of `scope` around the call that no contrary rule overlaps; `None` when it
+/// can't be expressed. `scope` covers the call, and no contrary rule does.
 pub(super) fn narrow<'a>(
-    scope: &Scope,
+    scope: Scope,
     object: &Object,
-    contrary: impl Iterator<Item = &'a Scope>,
+    contrary: impl Iterator<Item = &'a Rule>,
+    hosts: &Hosts,
 ) -> Option<Scope> {
-    let mut left = scope.clone();
-    for other in contrary {
-        if left.overlaps(other) {
-            left = cut(&left, object, &other.possible())?;
+    let mut left = scope;
+    for rule in contrary {
+        let other = &rule.spec.scope;
+        if !left.overlaps(other) {
+            continue;
+        }
+        let others: Vec<Option<IpNet>> = match (&rule.spec.host, object.remote) {
+            (None, _) => vec![other.remote],
+            // Any address may come to stand for the host, but for the one at hand it is known.
+            (Some(host), Some(peer)) => {
+                let address = Some(IpNet::from(peer.ip()));
+                left.remote = address;
+                if hosts.is(peer.ip(), host) { vec![address] } else { Vec::new() }
+            }
+            (Some(_), None) => EVERYWHERE.map(Some).to_vec(),
+        };
+        for remote in others {
+            let other = Scope { remote, ..other.clone() };
+            if left.overlaps(&other) {
+                left = cut(&left, object, &other.possible())?;
+            }
         }
     }
     Some(left)

@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommandPattern, Container, Pattern, Unit};
+use super::hosts::EVERYWHERE;
+use super::{CommandPattern, Container, HostPattern, Pattern, Unit};
 use crate::types::{
     Operation, ParseSha256Error, Protocol, Protocols, RuleId, Scope, Sha256, Verdict,
 };
@@ -177,6 +178,9 @@ pub struct RuleSpec {
     pub parent: Option<Program>,
     /// Which calls. A rule for `tcp` also covers MPTCP.
     pub scope: Scope,
+    /// Which calls: to the addresses that stand for this host at the time; `None` means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostPattern>,
     /// Higher goes first.
     #[serde(default)]
     pub priority: i32,
@@ -234,6 +238,9 @@ pub enum RuleError {
     /// A path that no executable has.
     #[error("{0}: '{1}' isn't a plain absolute path (no '.' or '..' in it)")]
     NotPlainPath(&'static str, PathBuf),
+    /// A peer that is told twice.
+    #[error("remote: the peer is a host or an address, not both")]
+    HostAndRemote,
     /// A parent that isn't told by its path.
     #[error("parent: '{0}' can't be told of a parent; name a program, or leave it out for any")]
     NoParent(Program),
@@ -251,6 +258,7 @@ impl RuleSpec {
             command: None,
             parent: None,
             scope,
+            host: None,
             priority: 0,
             enabled: true,
             expires_at: None,
@@ -271,7 +279,15 @@ impl RuleSpec {
         if self.note.len() > Self::MAX_NOTE {
             return Err(RuleError::TooLong { field: "note", max: Self::MAX_NOTE });
         }
-        check_scope(&self.scope)?;
+        match (&self.host, self.scope.remote) {
+            (Some(_), Some(_)) => return Err(RuleError::HostAndRemote),
+            // A host is an address at last.
+            (Some(_), None) => {
+                let [v4, _] = EVERYWHERE;
+                check_scope(&Scope { remote: Some(v4), ..self.scope.clone() })?;
+            }
+            (None, _) => check_scope(&self.scope)?,
+        }
         if let Some(parent) = &self.parent {
             if matches!(parent, Program::Any | Program::Sha256(_)) {
                 return Err(RuleError::NoParent(parent.clone()));
@@ -301,7 +317,8 @@ impl RuleSpec {
         };
         let details = (self.command.is_some(), self.parent.is_some());
         let place = (self.container.is_some(), self.unit.is_some());
-        (program, self.uid.is_some(), details, place, self.effective_scope().specificity())
+        let host = self.host.as_ref().map(|host| host.name().is_some());
+        (program, self.uid.is_some(), details, place, host, self.effective_scope().specificity())
     }
 }
 

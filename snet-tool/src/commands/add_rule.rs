@@ -3,7 +3,6 @@
 
 use anyhow::Context;
 use clap::Args;
-use ipnet::IpNet;
 use libsnet::policy::{Action, CommandPattern, Container, Program, RuleError, RuleSpec, Unit};
 use libsnet::types::{Operations, PortRange, Scope};
 
@@ -13,7 +12,7 @@ use super::{Session, tickets_text};
 use crate::client::{Changed, Client};
 use crate::exit::{Exit, UsageError};
 use crate::output::Span;
-use crate::words::Lifetime;
+use crate::words::{Lifetime, Peer};
 use crate::{program, words};
 
 /// What the rule is about.
@@ -28,6 +27,7 @@ Examples:
   snet-tool allow any udp out --unit systemd-timesyncd.service
   snet-tool allow python3 tcp connect --command '* /usr/local/bin/backup.py*'
   snet-tool deny any any out --container web
+  snet-tool allow any tcp connect --to '*.debian.org' --port 80-443
   snet-tool ask python3 tcp connect
   snet-tool learn any --for 1d
   snet-tool observe firefox")]
@@ -43,9 +43,9 @@ pub(crate) struct Arguments {
     /// listen, accept, recv) [default: any]
     #[arg(value_name = "OP", value_parser = words::operations)]
     operations: Vec<Operations>,
-    /// Only with this peer, or one in this network
-    #[arg(long, value_name = "ADDR|CIDR", value_parser = words::network)]
-    to: Option<IpNet>,
+    /// Only with this peer, one in this network, this host ('*.example.org': all below)
+    #[arg(long, value_name = "ADDR|CIDR|HOST", value_parser = words::peer)]
+    to: Option<Peer>,
     /// Only with this port of the peer (443, 8000-8999)
     #[arg(long, value_name = "PORTS", default_value = "any", hide_default_value = true)]
     port: PortRange,
@@ -88,11 +88,12 @@ impl Arguments {
         let words = self.protocol.unwrap_or(words::ProtocolWords::ANY);
         let given = self.operations.iter().fold(Operations::NONE, |all, word| all.union(*word));
         let (expires_at, until_restart) = self.lifetime.of_rule();
+        let (remote, host) = Peer::parts(self.to);
         let scope = Scope {
             operations: if given.is_empty() { Operations::ANY } else { given },
             protocols: words.protocols,
             number: words.number,
-            remote: self.to,
+            remote,
             remote_ports: self.port,
             local_ports: self.local_port,
         };
@@ -102,6 +103,7 @@ impl Arguments {
             container: self.container,
             command: self.command,
             parent: self.parent,
+            host,
             priority: self.priority,
             enabled: !self.disabled,
             expires_at,

@@ -190,9 +190,15 @@ fn show(id: RuleId, session: &Session) -> anyhow::Result<Exit> {
         ("calls", Span::plain(&spec.scope)),
         ("user", or(spec.uid.map(user_text), "any")),
         ("unit", or(spec.unit.as_ref().map(ToString::to_string), "any")),
-        ("container", or(spec.container.as_ref().map(ToString::to_string), "any")),
-        ("command", or(spec.command.as_ref().map(ToString::to_string), "any")),
-        ("parent", or(spec.parent.as_ref().map(ToString::to_string), "any")),
+    ];
+    let some = [
+        ("host", spec.host.as_ref().map(ToString::to_string)),
+        ("container", spec.container.as_ref().map(ToString::to_string)),
+        ("command", spec.command.as_ref().map(ToString::to_string)),
+        ("parent", spec.parent.as_ref().map(ToString::to_string)),
+    ];
+    let some = some.into_iter().filter_map(|(name, value)| Some((name, Span::plain(value?))));
+    let about = [
         ("priority", Span::plain(spec.priority)),
         ("ends", or(end_text(&rule, &out.times), "never")),
         ("hits", Span::plain(rule.hits)),
@@ -201,7 +207,7 @@ fn show(id: RuleId, session: &Session) -> anyhow::Result<Exit> {
         ("made by", Span::plain(user_text(rule.created_by))),
         ("note", Span::plain(&spec.note)),
     ];
-    for (name, value) in fields {
+    for (name, value) in fields.into_iter().chain(some).chain(about) {
         out.line(&[Span::new(name, Style::Bold).padded(10), value])?;
     }
     Ok(Exit::Success)

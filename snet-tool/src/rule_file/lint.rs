@@ -54,6 +54,7 @@ fn covers(earlier: &Rule, later: &Rule) -> bool {
             || one.container.is_none() && one.program == Program::Any)
         && (one.command.is_none() || one.command == other.command)
         && (one.parent.is_none() || one.parent == other.parent)
+        && (one.host.is_none() || one.host == other.host)
         && one.effective_scope().contains(&other.effective_scope())
         && !ends
 }
@@ -93,6 +94,7 @@ mod tests {
             "container = \"web\"",
             "command = \"x *\"",
             "parent = \"cron\"",
+            "to = \"a.org\"",
         ] {
             assert_eq!(told(&[sh, &format!("{ALL}\n{more}")]), Vec::<String>::new(), "{more}");
         }

@@ -38,7 +38,7 @@ struct Written {
     /// `connect`, `bind,listen`, `out`, or `any`.
     #[serde(default = "any_operations")]
     operations: Operations,
-    /// An address or a network of the peer.
+    /// An address, a network or the name of the peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<String>,
     /// Ports of the peer.
@@ -102,13 +102,14 @@ fn is_yes(enabled: &bool) -> bool {
     *enabled
 }
 
-/// Which processes of the program are meant, for people: ` in nginx.service`.
+/// Which host and which processes of the program are meant, for people: ` in nginx.service`.
 pub(crate) fn conditions(spec: &RuleSpec) -> String {
+    let host = spec.host.as_ref().map(|host| format!(" to {host}"));
     let unit = spec.unit.as_ref().map(|unit| format!(" in {unit}"));
     let container = spec.container.as_ref().map(|name| format!(" in container {name}"));
     let command = spec.command.as_ref().map(|pattern| format!(" run as '{pattern}'"));
     let parent = spec.parent.as_ref().map(|program| format!(" started by {program}"));
-    [unit, container, command, parent].into_iter().flatten().collect()
+    [host, unit, container, command, parent].into_iter().flatten().collect()
 }
 
 /// The rule in one line, for people: `deny curl tcp connect to 10.0.0.0/8`.

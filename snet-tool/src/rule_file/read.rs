@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{VERSION, Written};
-use crate::words;
+use crate::words::{self, Peer};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,7 +59,8 @@ fn spec(written: Written) -> Result<RuleSpec, String> {
     let program = program.map_err(named("program"))?;
     let protocol = written.protocol.as_deref().unwrap_or("any");
     let protocol = words::protocols(protocol).map_err(named("protocol"))?;
-    let remote = written.to.as_deref().map(words::network).transpose().map_err(named("to"))?;
+    let peer = written.to.as_deref().map(words::peer).transpose().map_err(named("to"))?;
+    let (remote, host) = Peer::parts(peer);
     let uid = written.user.as_deref().map(words::user).transpose().map_err(named("user"))?;
     let expires_at = written.until.as_deref().map(moment).transpose().map_err(named("until"))?;
     let scope = Scope {
@@ -76,6 +77,7 @@ fn spec(written: Written) -> Result<RuleSpec, String> {
         container: written.container,
         command: written.command,
         parent: written.parent,
+        host,
         priority: written.priority,
         enabled: written.enabled,
         expires_at,

@@ -29,7 +29,7 @@ fn written(spec: &RuleSpec) -> anyhow::Result<Written> {
         protocol: (protocol != "any").then_some(protocol),
         number: scope.number,
         operations: scope.operations,
-        to: scope.remote.map(|net| net.to_string()),
+        to: spec.host.as_ref().map(ToString::to_string).or(scope.remote.map(|net| net.to_string())),
         port: scope.remote_ports,
         local_port: scope.local_ports,
         user: spec.uid.map(|uid| uid.to_string()),
@@ -61,7 +61,7 @@ mod tests {
             { "action": "deny", "program": "/usr/bin/nginx", "unit": "nginx.service",
               "command": "nginx: *", "parent": "/usr/sbin/nginx", "expires_at": 1_800_000_000_123_i64,
               "scope": { "operations": "in", "protocols": "tcp,mptcp", "local_ports": "1-1023" } },
-            { "action": "ask", "program": format!("sha256:{}", "0f".repeat(32)), "container": "web",
+            { "action": "ask", "program": format!("sha256:{}", "0f".repeat(32)), "container": "web", "host": "*.example.org",
               "scope": { "operations": "out", "protocols": "any" } },
         ]))
         .unwrap();

@@ -139,10 +139,10 @@ pub(super) async fn insert(
 ) -> Result<RuleId> {
     let scope = &spec.scope;
     let done = sqlx::query(
-        "INSERT INTO rules (action, program, uid, unit, container, command, parent, protocols,
+        "INSERT INTO rules (action, program, uid, unit, container, command, parent, host, protocols,
              operations, number, remote, remote_ports, local_ports, priority, enabled, expires_at, until_restart, note,
              created_by, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(spec.action.to_string())
     .bind(spec.program.to_string())
@@ -151,6 +151,7 @@ pub(super) async fn insert(
     .bind(spec.container.as_ref().map(ToString::to_string))
     .bind(spec.command.as_ref().map(ToString::to_string))
     .bind(spec.parent.as_ref().map(ToString::to_string))
+    .bind(spec.host.as_ref().map(ToString::to_string))
     .bind(scope.protocols.to_string())
     .bind(scope.operations.to_string())
     .bind(scope.number)
@@ -211,6 +212,7 @@ fn read_columns(columns: &Columns<'_>, id: RuleId) -> Result<RuleRecord> {
         container: columns.parsed_or_null("container")?,
         command: columns.parsed_or_null("command")?,
         parent: columns.parsed_or_null("parent")?,
+        host: columns.parsed_or_null("host")?,
         scope,
         priority: columns.number("priority")?,
         enabled: columns.number::<i64>("enabled")? != 0,
@@ -325,7 +327,8 @@ mod tests {
             ("UPDATE rules SET unit = NULL, container = 'a b'", ["column container", "'a b'"]),
             ("UPDATE rules SET container = NULL, command = '['", ["column command", "'['"]),
             ("UPDATE rules SET command = NULL, parent = 'any'", ["parent", "'any'"]),
-            ("UPDATE rules SET parent = NULL, program = '/usr/../bin'", ["program", "plain"]),
+            ("UPDATE rules SET parent = NULL, host = '1.2'", ["column host", "'1.2'"]),
+            ("UPDATE rules SET host = NULL, program = '/usr/../bin'", ["program", "plain"]),
         ] {
             sqlx::query(statement).execute(store.writer().await.raw()).await.unwrap();
             let error = format!("{:#}", store.rules().await.unwrap_err());

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::universe::{calls, scopes};
 use super::*;
+use crate::policy::Hosts;
 use crate::policy::issue::narrow;
 use crate::types::{Operations, PortRange};
 
@@ -27,9 +28,11 @@ proptest! {
     ) {
         for object in calls.iter().filter(|object| scope.covers(object)) {
             let contrary: Vec<_> = contrary.iter().filter(|other| !other.covers(object)).collect();
+            let rules: Vec<Rule> =
+                contrary.iter().map(|scope| deny(1, "any", Scope::clone(scope))).collect();
             let expressible =
                 object.remote.is_some() || Operations::WITHOUT_REMOTE.has(object.operation);
-            let Some(left) = narrow(&scope, object, contrary.iter().copied()) else {
+            let Some(left) = narrow(scope.clone(), object, rules.iter(), &Hosts::default()) else {
                 prop_assert!(!expressible, "{:?}", object);
                 continue;
             };
@@ -158,4 +161,50 @@ fn a_rule_whose_program_may_have_been_replaced_cuts_until_the_table_is_fresh() {
     let decision = by_rule(Verdict::Allow, 2);
     assert_eq!(unsure, Outcome::Decided { decision, ticket: narrowed });
     assert_eq!(settle(&policy, &new, &call).1, Some(Scope::ANY));
+}
+
+fn with_host(rule: Rule, host: &str) -> Rule {
+    Rule { spec: RuleSpec { host: Some(host.parse().unwrap()), ..rule.spec }, ..rule }
+}
+
+fn naming(rules: &[Rule], names: &[(&str, &str)]) -> Policy {
+    let mut hosts = Hosts::default();
+    for (address, name) in names {
+        hosts.insert(address.parse().unwrap(), name);
+    }
+    policy(rules).with_hosts(hosts.into())
+}
+
+#[test]
+fn a_ticket_of_a_host_is_for_one_of_its_addresses_while_that_stands() {
+    let rules = [with_host(allow(1, "curl", scope("tcp", "connect")), "*.test")];
+    let policy = naming(&rules, &[("8.8.8.8", "a.test")]);
+    let (decided, ticket) = settle(&policy, &curl(), &connect("8.8.8.8:443"));
+    assert_eq!(decided, by_rule(Verdict::Allow, 1));
+    let kept = kept(1, &curl(), &decided, ticket.clone().unwrap());
+    assert_eq!(ticket.unwrap().remote, to("8.8.8.8/32").remote);
+    assert!(policy.still_issues(&curl(), &kept, Freshness::Fresh));
+    let moved = naming(&rules, &[("8.8.4.4", "a.test")]);
+    assert!(!moved.still_issues(&curl(), &kept, Freshness::Fresh));
+    assert_eq!(settle(&moved, &curl(), &connect("8.8.8.8:443")).1, None);
+}
+
+#[test]
+fn a_ticket_beside_a_denied_host_is_for_the_address_alone_and_goes_when_it_is_the_hosts() {
+    let denied = with_host(deny(1, "any", scope("tcp", "connect")), "evil.test");
+    let rules = [at_priority(1, denied), allow(2, "curl", Scope::ANY)];
+    let policy = naming(&rules, &[("8.8.8.8", "good.test"), ("8.8.4.4", "evil.test")]);
+    let unknown = policy.decide(&curl(), &connect("1.1.1.1:443"), Freshness::Unsure);
+    assert_eq!(unknown, Outcome::Stale);
+    assert_eq!(settle(&policy, &curl(), &connect("8.8.4.4:443")).0, by_rule(Verdict::Deny, 1));
+    let (decided, ticket) = settle(&policy, &curl(), &connect("8.8.8.8:443"));
+    assert_eq!(decided, by_rule(Verdict::Allow, 2));
+    assert_eq!(ticket.clone(), Some(to("8.8.8.8/32")));
+    let kept = kept(1, &curl(), &decided, ticket.unwrap());
+    let after = naming(&rules, &[("8.8.8.8", "good.test"), ("8.8.8.8", "evil.test")]);
+    assert!(!after.still_issues(&curl(), &kept, Freshness::Fresh));
+    assert!(policy.still_issues(&curl(), &kept, Freshness::Fresh));
+    // Calls that name no peer are none to the host.
+    let rest = "create,bind,listen,accept,send,recv";
+    assert_eq!(settle(&policy, &curl(), &bind(80)).1, Some(scope("any", rest)));
 }

@@ -5,21 +5,22 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
 use super::reference::{Says, World};
-use super::universe::{calls, cgroups, fallbacks, hosts, rules, subjects, tables};
+use super::universe::{calls, cgroups, fallbacks, hosts, names, rules, subjects, tables};
 use super::*;
 use crate::policy::winner;
 use crate::types::Operations;
 
 pub(super) fn worlds() -> impl Strategy<Value = World> {
     let unmatched = prop_oneof![3 => Just(Unmatched::Fallback), 1 => Just(Unmatched::Ask)];
-    (rules(), tables(), hosts(), fallbacks(), unmatched, cgroups()).prop_map(
-        |(rules, table, host, fallbacks, unmatched, cgroups)| World {
+    (rules(), tables(), hosts(), fallbacks(), unmatched, cgroups(), names()).prop_map(
+        |(rules, table, host, fallbacks, unmatched, cgroups, names)| World {
             rules,
             table,
             host,
             fallbacks,
             unmatched,
             cgroups,
+            names,
         },
     )
 }

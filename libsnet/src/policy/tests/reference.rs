@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::universe::SUM;
 use super::*;
-use crate::policy::{Cgroups, Program};
+use crate::policy::{Cgroups, Hosts, Program};
 use crate::types::Parent;
 
 /// Everything a policy is made of.
@@ -20,6 +20,7 @@ pub(super) struct World {
     pub(super) fallbacks: Fallbacks,
     pub(super) unmatched: Unmatched,
     pub(super) cgroups: Cgroups,
+    pub(super) names: Hosts,
 }
 
 /// What is said of a call.
@@ -42,7 +43,10 @@ impl World {
     pub(super) fn compile(&self) -> Policy {
         let fallbacks = self.fallbacks.clone();
         let policy = Policy::compile(self.rules.clone(), &self.table, self.host, fallbacks);
-        policy.with_unmatched(self.unmatched).with_cgroups(self.cgroups.clone().into())
+        policy
+            .with_unmatched(self.unmatched)
+            .with_cgroups(self.cgroups.clone().into())
+            .with_hosts(self.names.clone().into())
     }
 
     /// What is said, or nothing when the table is too old to tell.
@@ -64,6 +68,9 @@ impl World {
             let may = (matches || stale && freshness == Freshness::Unsure) && (holds || may_hold);
             let matches = matches && holds;
             let user = spec.uid.is_none() || spec.uid == Some(subject.uid);
+            let (named, may_be_named) = self.is_named(rule, object, freshness);
+            let matches = matches && named;
+            let may = may && (named || may_be_named);
             let applies = spec.enabled && may && user && covers(&spec.scope, object);
             if applies && matches!(spec.action, Action::Learn | Action::Observe) {
                 if !matches {
@@ -159,6 +166,24 @@ impl World {
         }
     }
 
+    /// Is the peer the rule's host; may it be, were more answers known?
+    fn is_named(&self, rule: &Rule, object: &Object, freshness: Freshness) -> (bool, bool) {
+        let wanted = rule.spec.host.as_ref().map(ToString::to_string);
+        let is = |address, names: &[&str]| {
+            names.iter().any(|name| self.names.is(address, &name.parse().unwrap()))
+        };
+        match (wanted.as_deref(), object.remote.map(|remote| remote.ip())) {
+            (None, _) => (true, false),
+            (Some(_), None) => (false, false),
+            (Some("*.test"), Some(address)) if is(address, &["a.test", "b.test"]) => (true, false),
+            (Some(name), Some(address)) if is(address, &[name]) => (true, false),
+            (_, Some(address)) => {
+                let unknown = !is(address, &["a.test", "b.test", "other"]);
+                (false, unknown && freshness == Freshness::Unsure)
+            }
+        }
+    }
+
     fn is_of_host(&self, subject: &Subject) -> bool {
         let same_mounts = self.host.mnt_ns.is_none() || self.host.mnt_ns == Some(subject.mnt_ns);
         same_mounts && self.host.user_ns == subject.user_ns
@@ -238,7 +263,7 @@ fn holds(net: IpNet, address: IpAddr) -> bool {
 }
 
 /// What a rule is sorted by, each so that the larger goes first.
-fn keys(rule: &Rule) -> [i64; 15] {
+fn keys(rule: &Rule) -> [i64; 16] {
     let spec = &rule.spec;
     let width = |min: u16, max: u16| i64::from(max) - i64::from(min);
     let tcp_alone =
@@ -257,6 +282,11 @@ fn keys(rule: &Rule) -> [i64; 15] {
         i64::from(spec.parent.is_some()),
         i64::from(spec.container.is_some()),
         i64::from(spec.unit.is_some()),
+        match &spec.host {
+            None => 0,
+            Some(host) if host.as_str().starts_with('*') => 1,
+            Some(_) => 2,
+        },
         match spec.scope.remote {
             None => -1,
             Some(IpNet::V4(net)) => 96 + i64::from(net.prefix_len()),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
-use crate::policy::{Cgroups, Program};
+use crate::policy::{Cgroups, Hosts, Program};
 use crate::types::{Details, Operations, Parent, PortRange, Protocols, Sha256};
 
 const PATHS: &[&str] = &["/usr/local/bin/curl", CURL, "/usr/bin/wget"];
@@ -100,20 +100,40 @@ fn specs() -> impl Strategy<Value = RuleSpec> {
     let action = select(ACTIONS);
     let uid = option::weighted(0.2, select(&[0, 1000][..]));
     let enabled = prop::bool::weighted(0.9);
-    (action, select(PROGRAMS), uid, conditions(), scopes(), 0..3_i32, enabled).prop_map(
-        |(action, program, uid, [unit, container, command, parent], scope, priority, enabled)| {
-            RuleSpec {
+    (action, select(PROGRAMS), uid, conditions(), scopes(), 0..3_i32, enabled)
+        .prop_map(
+            |(
+                action,
+                program,
                 uid,
-                unit: unit.map(|unit| unit.parse().unwrap()),
-                container: container.map(|name| name.parse().unwrap()),
-                command: command.map(|pattern| pattern.parse().unwrap()),
-                parent: parent.map(|program| program.parse().unwrap()),
+                [unit, container, command, parent],
+                scope,
                 priority,
                 enabled,
-                ..spec(action, program, scope)
-            }
-        },
-    )
+            )| {
+                RuleSpec {
+                    uid,
+                    unit: unit.map(|unit| unit.parse().unwrap()),
+                    container: container.map(|name| name.parse().unwrap()),
+                    command: command.map(|pattern| pattern.parse().unwrap()),
+                    parent: parent.map(|program| program.parse().unwrap()),
+                    priority,
+                    enabled,
+                    ..spec(action, program, scope)
+                }
+            },
+        )
+        .prop_flat_map(|spec| {
+            // A host is in the place of an address.
+            let host = option::weighted(0.15, select(&["a.test", "b.test", "*.test"][..]));
+            host.prop_map(move |host| match host {
+                Some(host) if spec.scope.possible().operations.overlaps(Operations::OUT) => {
+                    let scope = Scope { remote: None, ..spec.scope.clone() };
+                    RuleSpec { host: Some(host.parse().unwrap()), scope, ..spec.clone() }
+                }
+                _ => spec.clone(),
+            })
+        })
 }
 
 /// Unit, container, command line and parent.
@@ -199,6 +219,20 @@ pub(super) fn cgroups() -> impl Strategy<Value = Cgroups> {
             cgroups.insert(8, "/web.slice/b.service", vec![]);
         }
         cgroups
+    })
+}
+
+/// Some addresses stand for a host, one for two, and one for another.
+pub(super) fn names() -> impl Strategy<Value = Hosts> {
+    subsequence(ADDRESSES, 0..6).prop_map(|addresses| {
+        let mut names = Hosts::default();
+        for (address, name) in addresses.iter().zip(["a.test", "a.test", "b.test", "other"]) {
+            names.insert(address.parse().unwrap(), name);
+        }
+        if let Some(address) = addresses.first() {
+            names.insert(address.parse().unwrap(), "b.test");
+        }
+        names
     })
 }
 
