@@ -6,10 +6,12 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/snet
 KERNEL ?= all
 SCENARIO ?=
 ARGS ?=
+SECONDS ?= 300
+TARGET ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check deb install uninstall test unit-test vm-selftest vm-test dkms-test install-test debug-test soak demo demo-vm bench bench-kernel \
+.PHONY: help setup build generate format check deb install uninstall test unit-test fuzz vm-selftest vm-test dkms-test install-test debug-test soak demo demo-vm bench bench-kernel \
 	vm-shell clean
 
 help: ## List the commands
@@ -26,6 +28,7 @@ generate: setup ## Write what restates kernel/snet.yaml: uapi header, C policies
 
 format: setup ## Format the Rust code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 check: setup ## Generated files, format, clippy, docs, sparse on the module, shipped configuration
 	tests/check
@@ -45,9 +48,13 @@ test: ## Run every test, but on the debug kernel
 	$(MAKE) vm-test
 	$(MAKE) install-test
 
-unit-test: setup ## Run the tests that need no module
+unit-test: setup ## Run the tests that need no module, and fuzz for a minute
 	cargo build --locked --workspace --bins --examples --quiet
 	SNET_TEST_PYTHON=$(CACHE)/python/bin/python SNETD=$(CURDIR)/target/debug/snetd cargo test --locked --workspace --quiet
+	tests/fuzz smoke
+
+fuzz: setup ## Fuzz the parsers of what others write, and keep what was found: make fuzz [SECONDS=300] [TARGET=netlink]
+	tests/fuzz $(SECONDS) $(TARGET)
 
 vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, leak or fall silent
 	$(VM) selftest --kernel 6.1

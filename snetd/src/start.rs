@@ -17,8 +17,8 @@ use crate::service::Signals;
 /// Threads that look at files and users for the rest of the daemon.
 const WORKERS: usize = 24;
 
-/// 0 after an orderly stop, 1 after an error, 2 for a wrong command line.
-pub(crate) fn main() -> ExitCode {
+/// Runs the daemon: 0 after an orderly stop, 1 after an error, 2 for a wrong command line.
+pub fn main() -> ExitCode {
     let args = Args::parse();
     match begin(args) {
         Ok(()) => ExitCode::SUCCESS,

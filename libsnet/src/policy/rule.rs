@@ -235,6 +235,12 @@ pub enum RuleError {
         /// What is allowed.
         max: usize,
     },
+    /// The kernel's word for "no user".
+    #[error("uid: {} is no user id, so that the rule could never match", u32::MAX)]
+    NoUser,
+    /// An end that can't be written as a date.
+    #[error("expires_at: before the year 1970 or after the year 9998; leave it out for never")]
+    NoDate,
     /// A path that no executable has.
     #[error("{0}: '{1}' isn't a plain absolute path (no '.' or '..' in it)")]
     NotPlainPath(&'static str, PathBuf),
@@ -274,10 +280,19 @@ impl RuleSpec {
     /// Longest program path, in bytes (`PATH_MAX`).
     pub const MAX_PROGRAM: usize = 4096;
 
+    /// In milliseconds since 1970 (UTC).
+    const YEAR_9999: i64 = 253_370_764_800_000;
+
     /// Refuses rules that could never match or can't be kept.
     pub fn check(&self) -> Result<(), RuleError> {
         if self.note.len() > Self::MAX_NOTE {
             return Err(RuleError::TooLong { field: "note", max: Self::MAX_NOTE });
+        }
+        if self.uid == Some(u32::MAX) {
+            return Err(RuleError::NoUser);
+        }
+        if self.expires_at.is_some_and(|end| !(0..Self::YEAR_9999).contains(&end)) {
+            return Err(RuleError::NoDate);
         }
         match (&self.host, self.scope.remote) {
             (Some(_), Some(_)) => return Err(RuleError::HostAndRemote),

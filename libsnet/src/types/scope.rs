@@ -129,7 +129,7 @@ pub struct Scope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u16>,
     /// Where the peer must be; `None` means anywhere, and also calls that name no peer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "network")]
     pub remote: Option<IpNet>,
     /// The peer's port. Any range but [`PortRange::ANY`] only covers calls that name a peer.
     #[serde(default = "any_port", skip_serializing_if = "is_any_port")]
@@ -137,6 +137,11 @@ pub struct Scope {
     /// The own port, 0 while the socket has none.
     #[serde(default = "any_port", skip_serializing_if = "is_any_port")]
     pub local_ports: PortRange,
+}
+
+/// Without the bits behind the prefix, which mean nothing: the same rule shall be equal.
+fn network<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<IpNet>, D::Error> {
+    Ok(Option::<IpNet>::deserialize(deserializer)?.map(|network| network.trunc()))
 }
 
 fn any_port() -> PortRange {
@@ -287,5 +292,21 @@ impl fmt::Display for Scope {
             write!(f, " local port {}", self.local_ports)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_behind_a_prefix_are_not_read() {
+        let read = |remote: &str| -> Scope {
+            let scope = serde_json::json!({
+                "operations": "connect", "protocols": "tcp", "remote": remote,
+            });
+            serde_json::from_value(scope).unwrap()
+        };
+        assert_eq!(read("10.1.2.3/8"), read("10.0.0.0/8"));
     }
 }

@@ -82,7 +82,8 @@ fn decode_ticket(table: &Table<'_>) -> Result<Ticket, DecodeError> {
     })
 }
 
-/// An address and its prefix need each other: one alone would be another scope.
+/// An address and its prefix need each other: one alone would be another scope. Bits behind the
+/// prefix mean nothing.
 fn decode_network(table: &Table<'_>) -> Result<Option<IpNet>, DecodeError> {
     let prefix_key = key!(ticket::REMOTE_PREFIX);
     let address = table.optional::<IpAddr>(key!(ticket::REMOTE_ADDR))?;
@@ -92,7 +93,8 @@ fn decode_network(table: &Table<'_>) -> Result<Option<IpNet>, DecodeError> {
         (None, Some(_)) => Err(DecodeError::Missing(key!(ticket::REMOTE_ADDR).name)),
         (Some(_), None) => Err(DecodeError::Missing(prefix_key.name)),
         (Some(address), Some(prefix)) => {
-            IpNet::new(address, prefix).map(Some).map_err(|_| prefix_key.unknown(prefix))
+            let network = IpNet::new(address, prefix).map_err(|_| prefix_key.unknown(prefix))?;
+            Ok(Some(network.trunc()))
         }
     }
 }
@@ -297,6 +299,14 @@ mod tests {
         let mut kept = sample(narrow());
         kept.ticket.scope.remote = Some("10.1.2.3/8".parse().unwrap());
         assert_eq!(back(&kept), Ok(sample(narrow())));
+    }
+
+    #[test]
+    fn bits_behind_the_prefix_are_not_received() {
+        let mut list = encode_ticket(&sample(Scope::ANY).ticket).unwrap();
+        list.put_address(key!(ticket::REMOTE_ADDR), [10, 1, 2, 3].into()).unwrap();
+        list.put(key!(ticket::REMOTE_PREFIX), 8u8).unwrap();
+        assert_eq!(decoded(list).unwrap().scope.remote, narrow().remote);
     }
 
     #[test]

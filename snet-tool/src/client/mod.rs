@@ -6,6 +6,8 @@
 mod connect;
 mod control;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod replies;
 
 use std::io::{self, Write};
@@ -176,29 +178,7 @@ impl Client {
             Ok(Next::OutputClosed) => return Err(ClientError::OutputClosed),
             Err(error) => return Err(self.broken(error)),
         };
-        let malformed = |source| ClientError::Malformed { method: self.method.clone(), source };
-        let head: Head = serde_json::from_slice(&frame).map_err(malformed)?;
-        match head.error {
-            Some(name) => Err(self.error_reply(name, &frame)),
-            None => {
-                let body: Body<T> = serde_json::from_slice(&frame).map_err(malformed)?;
-                Ok((body.parameters, head.continues))
-            }
-        }
-    }
-
-    fn error_reply(&self, name: String, frame: &[u8]) -> ClientError {
-        let parameters = serde_json::from_slice::<ErrorBody>(frame)
-            .map_or_else(|_| serde_json::Map::new(), |body| body.parameters);
-        let reply = serde_json::json!({ "error": name, "parameters": parameters });
-        match serde_json::from_value(reply) {
-            Ok(reply) => ClientError::Daemon(reply),
-            Err(_) => ClientError::UnknownError {
-                method: self.method.clone(),
-                name,
-                parameters: parameters.into(),
-            },
-        }
+        read_answer(&self.method, &frame)
     }
 
     fn broken(&self, source: io::Error) -> ClientError {
@@ -213,5 +193,32 @@ impl Client {
             }
             _ => ClientError::Broken { socket, source },
         }
+    }
+}
+
+/// The answer to a call of `method` that a message is, and whether more follow.
+fn read_answer<T: DeserializeOwned>(method: &str, frame: &[u8]) -> Result<(T, bool), ClientError> {
+    let malformed = |source| ClientError::Malformed { method: method.to_owned(), source };
+    let head: Head = serde_json::from_slice(frame).map_err(malformed)?;
+    match head.error {
+        Some(name) => Err(error_reply(method, name, frame)),
+        None => {
+            let body: Body<T> = serde_json::from_slice(frame).map_err(malformed)?;
+            Ok((body.parameters, head.continues))
+        }
+    }
+}
+
+fn error_reply(method: &str, name: String, frame: &[u8]) -> ClientError {
+    let parameters = serde_json::from_slice::<ErrorBody>(frame)
+        .map_or_else(|_| serde_json::Map::new(), |body| body.parameters);
+    let reply = serde_json::json!({ "error": name, "parameters": parameters });
+    match serde_json::from_value(reply) {
+        Ok(reply) => ClientError::Daemon(reply),
+        Err(_) => ClientError::UnknownError {
+            method: method.to_owned(),
+            name,
+            parameters: parameters.into(),
+        },
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{VERSION, Written};
+use crate::output::printable;
 use crate::words::{self, Peer};
 
 #[derive(Deserialize)]
@@ -47,7 +48,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<String>> {
         let start = rule.span().start;
         match spec(rule.into_inner()) {
             Ok(spec) => entries.push(Entry { line: position(text, start).0, spec }),
-            Err(what) => errors.push(format!("{}: {what}", at(start))),
+            Err(what) => errors.push(format!("{}: {}", at(start), printable(&what))),
         }
     }
     if errors.is_empty() { Ok(entries) } else { Err(errors) }
@@ -124,6 +125,13 @@ mod tests {
             "allow curl tcp,udp connect to 192.0.2.0/24 port 80-443 for uid 0"
         );
         assert_eq!(entry.spec.expires_at, Some(4_102_444_800_000));
+    }
+
+    #[test]
+    fn an_error_is_one_line() {
+        let text = "version = 1\n[[rule]]\naction = \"deny\"\nprogram = \"a\\n/b\"\n";
+        let [error] = errors(text).try_into().unwrap();
+        assert!(error.starts_with("2:1: program: 'a\\n/b'"), "{error}");
     }
 
     proptest::proptest! {

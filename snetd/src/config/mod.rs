@@ -6,11 +6,12 @@
 
 mod defaults;
 mod values;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use libsnet::control::UserPaths;
 use libsnet::types::{Fallbacks, Limits, Operation, Protocols, Settings, Verdict, WatchSet};
 use serde::Deserialize;
@@ -35,6 +36,7 @@ pub(crate) struct Config {
     /// The control socket.
     pub(crate) control: Control,
     /// Which calls are mediated.
+    #[serde(deserialize_with = "watch::deserialize")]
     pub(crate) watch: BTreeMap<Operation, Protocols>,
     /// How calls are held.
     pub(crate) requests: Requests,
@@ -151,24 +153,13 @@ impl Config {
         Ok(())
     }
 
-    fn parse(text: &str, file: &Path) -> Result<Self> {
-        let mut config: Self = toml::from_str(text).map_err(|error| {
+    /// What `text`, of this file, says.
+    pub(crate) fn parse(text: &str, file: &Path) -> Result<Self> {
+        toml::from_str(text).map_err(|error| {
             let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
-            anyhow!("{}:{line}:{column}: {}", file.display(), error.message())
-        })?;
-        for (operation, protocols) in &mut config.watch {
-            let unseen = protocols.without(operation.mediated());
-            if *protocols == Protocols::ANY {
-                *protocols = operation.mediated();
-            } else if !unseen.is_empty() {
-                bail!(
-                    "{}: [watch] {operation}: not for {unseen}, where it is decided with the \
-                     connection; remove {unseen}",
-                    file.display()
-                );
-            }
-        }
-        Ok(config)
+            let what = error.message().replace('\n', "; ");
+            anyhow!("{}:{line}:{column}: {what}", file.display())
+        })
     }
 
     /// What the kernel is told, complete.
@@ -297,6 +288,12 @@ mod tests {
     }
 
     #[test]
+    fn an_error_is_one_line() {
+        let error = refusal("log_level = \"lo\\nud\"\n");
+        assert!(error.starts_with("/etc/x.toml:1:13: ") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
     fn an_operation_overrides_the_default_fallback() {
         let config =
             Config::parse("[fallback]\ndefault = \"deny\"\nlisten = \"allow\"\n", Path::new("x"))
@@ -309,7 +306,8 @@ mod tests {
 
     #[test]
     fn what_no_hook_sees_is_not_accepted_as_watched() {
-        assert!(refusal("[watch]\nsend = \"tcp,udp\"\n").contains("remove tcp"));
+        let error = refusal("[watch]\nsend = \"tcp,udp\"\n");
+        assert!(error.starts_with("/etc/x.toml:2:8: send: ") && error.ends_with("remove tcp"));
         assert!(refusal("[watch]\nrecv = \"mptcp\"\n").contains("recv"));
     }
 

@@ -8,6 +8,8 @@
 //! `places`, `session` serves one connection, `varlink` is the framing and the messages, `service` what Varlink asks of every service,
 //! `role` who may call what, `parts` how a long list becomes several replies.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod listener;
 mod parts;
 mod places;

@@ -79,3 +79,21 @@ fn a_program_path_is_plain() {
     }
     assert_eq!(spec(Action::Deny, CURL, Scope::ANY).check(), Ok(()));
 }
+
+#[test]
+fn a_user_and_an_end_are_some_that_there_can_be() {
+    let rule = spec(Action::Deny, CURL, Scope::ANY);
+    for (uid, checked) in [(0, Ok(())), (u32::MAX - 1, Ok(())), (u32::MAX, Err(RuleError::NoUser))]
+    {
+        assert_eq!(RuleSpec { uid: Some(uid), ..rule.clone() }.check(), checked);
+    }
+    let year_9999 = 253_370_764_800_000;
+    for (end, checked) in [
+        (0, Ok(())),
+        (year_9999 - 1, Ok(())),
+        (year_9999, Err(RuleError::NoDate)),
+        (-1, Err(RuleError::NoDate)),
+    ] {
+        assert_eq!(RuleSpec { expires_at: Some(end), ..rule.clone() }.check(), checked);
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! snetd: decides, from rules, the calls that the kernel module holds.
+//!
+//! A library for its own binary, and for `fuzz/` (feature `fuzzing`); offers nothing else.
+
+mod answers;
+mod args;
+mod audit;
+mod background;
+mod cgroups;
+mod compiled;
+mod config;
+mod containers;
+mod control;
+mod daemon;
+mod decider;
+mod details;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod imagined;
+mod journal;
+mod logging;
+mod names;
+mod policy_control;
+mod privileges;
+mod problems;
+mod processes;
+mod questions;
+mod resolve;
+mod rule_sets;
+mod service;
+mod start;
+mod store;
+mod supervisors;
+mod tickets;
+mod watched;
+mod watchers;
+
+pub use start::main;
