@@ -177,9 +177,14 @@ mod tests {
         let child = Running(child.unwrap());
         let process = Path::new("/proc").join(child.0.id().to_string());
         // Not before it executes the program.
-        while fs::read(process.join("cmdline")).unwrap().first() != Some(&b'/') {
-            std::thread::yield_now();
+        let executes = || fs::read(process.join("cmdline")).is_ok_and(|line| line.starts_with(b"/"));
+        for _ in 0..1000 {
+            if executes() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
+        assert!(executes(), "it doesn't run");
         let ticks = processes::start_ticks(&process).unwrap();
         let file = fs::metadata(process.join("exe")).unwrap();
         let path = fs::read_link(process.join("exe")).unwrap();

@@ -11,14 +11,15 @@ use nix::sys::stat::{Mode, umask};
 use crate::config::{Config, KernelUse};
 
 /// What the daemon needs of root's power, in the order in which it needs it: the group of
-/// the socket (where its own is another one), memory that stays, the kernel module, and to look
-/// at programs wherever they are and at whoever runs them.
-const NEEDED: [Capability; 5] = [
+/// the socket (where its own is another one), memory that stays, the kernel module, to look
+/// at programs wherever they are and at whoever runs them, and to see the answers of name servers.
+const NEEDED: [Capability; 6] = [
     Capability::CAP_CHOWN,
     Capability::CAP_IPC_LOCK,
     Capability::CAP_NET_ADMIN,
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_SYS_PTRACE,
+    Capability::CAP_NET_RAW,
 ];
 
 /// Of what the kernel ends when memory runs out, this goes nearly last.

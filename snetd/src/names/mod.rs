@@ -9,6 +9,8 @@
 
 mod capture;
 mod dns;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod packets;
 mod table;
 

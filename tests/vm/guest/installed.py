@@ -13,8 +13,8 @@ from pathlib import Path
 from system import PORT, answers, check, eventually, run, shown, visit
 
 CONFIG = Path("/etc/snet/snetd.toml")
-# CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_IPC_LOCK, CAP_SYS_PTRACE.
-NEEDED = sum(1 << number for number in (2, 12, 14, 19))
+# CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_RAW, CAP_IPC_LOCK, CAP_SYS_PTRACE.
+NEEDED = sum(1 << number for number in (2, 12, 13, 14, 19))
 # What `systemd-analyze security` may say, in tenths.
 EXPOSURE = 20
 
