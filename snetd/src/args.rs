@@ -22,6 +22,10 @@ pub(crate) struct Args {
     /// Only say whether the configuration is right
     #[arg(long)]
     pub(crate) check_config: bool,
+    /// Give the module what it needs to decide before the daemon runs, and end: settings, what to
+    /// watch, and tickets for the programs of rules
+    #[arg(long, conflicts_with_all = ["no_kernel", "user"])]
+    pub(crate) early: bool,
     /// Never talk to the kernel module, as with `kernel = "off"`
     #[arg(long)]
     no_kernel: bool,

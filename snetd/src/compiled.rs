@@ -13,8 +13,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use libsnet::control::RuleRecord;
 use libsnet::policy::{
-    Action, Candidate, Cgroups, Host, HostPattern, Hosts, Policy, Program, ProgramTable, Rule,
-    RuleSpec, Unmatched, Wants,
+    Action, Candidate, Cgroups, Host, HostPattern, Hosts, Identity, Policy, Program, ProgramTable,
+    Rule, RuleSpec, Unmatched, Wants,
 };
 use libsnet::types::{Fallbacks, Operation, Operations, Protocol, RuleId, Scope, WatchSet};
 
@@ -203,6 +203,20 @@ impl Compiled {
     /// Beside the rules.
     pub(crate) fn inputs(&self) -> Arc<Inputs> {
         Arc::clone(&self.inputs)
+    }
+
+    /// Enabled rules that don't end, and are about all processes of a program.
+    pub(crate) fn lasting_rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|Rule { id, spec }| {
+            let ends = spec.expires_at.is_some() || spec.until_restart;
+            spec.enabled && !ends && *id != RuleId::BUILT_IN
+        })
+    }
+
+    /// The files that a program is.
+    pub(crate) fn files(&self, program: &Program) -> impl Iterator<Item = (&Path, Identity)> {
+        let known = self.table.get(program).unwrap_or_default().iter();
+        known.filter_map(|found| Some((found.path.as_path(), found.identity?)))
     }
 
     /// Rules of the database, enabled or not.

@@ -23,6 +23,7 @@ use crate::compiled::{Compiled, Inputs};
 use crate::config::{Config, KernelUse};
 use crate::control::{Access, Bounds, Listener};
 use crate::decider::{Decider, LinkState, Plan, Report, Start};
+use crate::early;
 use crate::journal::{Journal, now};
 use crate::logging::LogLevel;
 use crate::names::{Names, Observer};
@@ -150,6 +151,9 @@ impl Daemon {
             tasks.spawn(observer.run(policy()));
         }
         tasks.spawn(end_rules(policy()));
+        if self.config.kernel != KernelUse::Off {
+            tasks.spawn(early::keep(policy(), self.config.clone()));
+        }
         let counters = Arc::clone(&self.journal.counters);
         tasks.spawn(audit::listen(decider(), self.reports.clone(), counters));
         tasks.spawn(service::feed_watchdog(decider()));

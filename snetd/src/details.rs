@@ -177,7 +177,8 @@ mod tests {
         let child = Running(child.unwrap());
         let process = Path::new("/proc").join(child.0.id().to_string());
         // Not before it executes the program.
-        let executes = || fs::read(process.join("cmdline")).is_ok_and(|line| line.starts_with(b"/"));
+        let executes =
+            || fs::read(process.join("cmdline")).is_ok_and(|line| line.starts_with(b"/"));
         for _ in 0..1000 {
             if executes() {
                 break;

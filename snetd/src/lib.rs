@@ -15,6 +15,7 @@ mod control;
 mod daemon;
 mod decider;
 mod details;
+mod early;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod imagined;

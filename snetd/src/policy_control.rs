@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use libsnet::control::{ErrorReply, RuleRecord};
 use libsnet::policy::{Candidate, HostPattern, Program, RuleSpec};
 use libsnet::types::{Object, RuleId, Subject};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::compiled::{Compiled, Inputs};
 use crate::decider::Decider;
@@ -31,6 +31,8 @@ pub(crate) struct PolicyControl {
     problems: Arc<Problems>,
     pub(crate) sums: Sums,
     names: Names,
+    /// Told of each new policy.
+    replaced: Notify,
     /// When a change is undone that waits to be confirmed, in milliseconds since 1970.
     pub(crate) confirm_by: AtomicI64,
     /// Held from the beginning of a change until its tickets are revoked, so that changes
@@ -62,8 +64,8 @@ impl PolicyControl {
     ) -> Self {
         let (changes, current) = (Mutex::new(()), Mutex::new(first));
         let confirm_by = AtomicI64::new(NEVER);
-        let sums = Sums::default();
-        Self { store, decider, problems, sums, names, confirm_by, changes, current }
+        let (sums, replaced) = (Sums::default(), Notify::new());
+        Self { store, decider, problems, sums, names, replaced, confirm_by, changes, current }
     }
 
     /// Changes one rule. When this returns, the change is stored, in force, and no ticket
@@ -172,6 +174,11 @@ impl PolicyControl {
         Ok(current.generation)
     }
 
+    /// Returns after the policy was replaced; at once if that was since the last time.
+    pub(crate) async fn changed(&self) {
+        self.replaced.notified().await;
+    }
+
     /// Which hosts the rules name.
     pub(crate) async fn hosts_meant(&self) -> Arc<[HostPattern]> {
         self.current.lock().await.hosts_meant()
@@ -256,6 +263,7 @@ impl PolicyControl {
         self.decider.adopt(Arc::clone(&next.policy), next.generation).await?;
         *current = next;
         self.names.rules_changed();
+        self.replaced.notify_one();
         Ok(())
     }
 }

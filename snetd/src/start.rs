@@ -10,6 +10,7 @@ use clap::Parser;
 use crate::args::Args;
 use crate::config::Config;
 use crate::daemon::Daemon;
+use crate::early;
 use crate::logging::{self, LogLevel};
 use crate::privileges;
 use crate::service::Signals;
@@ -37,21 +38,30 @@ fn begin(args: Args) -> Result<()> {
         return Ok(());
     }
     let log_level = logging::begin(config.log_level);
+    if args.early {
+        let tickets = event_loop()?.block_on(early::load(&config))?;
+        tracing::info!("{tickets} tickets for programs until the daemon decides");
+        return Ok(());
+    }
     if args.user {
         privileges::prepare_for_user();
     } else {
         privileges::prepare(&config)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(WORKERS)
-        .build()
-        .context("can't make the event loop")?;
+    let runtime = event_loop()?;
     let ended = runtime.block_on(run(args, config, log_level));
     // A worker may hang on a file system; the process needn't.
     runtime.shutdown_background();
     ended
+}
+
+fn event_loop() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(WORKERS)
+        .build()
+        .context("can't make the event loop")
 }
 
 async fn run(args: Args, config: Config, log_level: LogLevel) -> Result<()> {

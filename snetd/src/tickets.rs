@@ -120,7 +120,7 @@ fn stands(kept: &KeptTicket, subject: Option<&Subject>, policy: &Policy) -> bool
 
 /// A file that the policy knows under one name has no other if it has a single link. Where
 /// root mounts it besides doesn't show, and isn't looked for.
-fn names_of(file: Identity, policy: &Policy) -> Names {
+pub(crate) fn names_of(file: Identity, policy: &Policy) -> Names {
     let &[path] = policy.paths_of(file).as_slice() else {
         return Names::Any;
     };

@@ -131,5 +131,16 @@ class Snetd:
     def reload(self) -> None:
         self.process.send_signal(signal.SIGHUP)
 
+    @property
+    def early_file(self) -> Path:
+        return self.database.with_name("early.json")
+
+    def early(self, verdict: str | None = None) -> list[str]:
+        """The programs that have a ticket at the next boot, or those with this verdict."""
+        if not self.early_file.exists():
+            return []
+        tickets = json.loads(self.early_file.read_text())["tickets"]
+        return [Path(ticket["path"]).name for ticket in tickets if verdict in (None, ticket["verdict"])]
+
     def output(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
