@@ -205,6 +205,11 @@ impl Compiled {
         Arc::clone(&self.inputs)
     }
 
+    /// Has it the same rules, and the same files for their programs?
+    pub(crate) fn has_programs_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.rules, &other.rules) && self.table == other.table
+    }
+
     /// Enabled rules that don't end, and are about all processes of a program.
     pub(crate) fn lasting_rules(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().filter(|Rule { id, spec }| {

@@ -61,20 +61,19 @@ fn place(config: &Config) -> PathBuf {
 /// Keeps the file in step with the policy, as long as the daemon runs.
 pub(crate) async fn keep(policy: Arc<PolicyControl>, config: Config) {
     let place = place(&config);
-    let mut written = None;
+    let mut written: Option<Compiled> = None;
     loop {
         let current = policy.current().await;
-        let generation = current.generation;
-        if written != Some(generation) {
-            let place = place.clone();
+        if written.is_none_or(|written| !written.has_programs_of(&current)) {
+            let (place, current) = (place.clone(), current.clone());
             match blocking(move || write(&place, &tickets(&current))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) | Err(error) => {
                     tracing::warn!("the tickets for the next boot weren't written: {error:#}");
                 }
             }
-            written = Some(generation);
         }
+        written = Some(current);
         policy.changed().await;
         tokio::time::sleep(TOGETHER).await;
     }

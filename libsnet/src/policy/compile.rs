@@ -6,7 +6,7 @@
 //! The cost of a walk grows with the rules for any program and with those for the program
 //! at hand, never with the others, and it allocates nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::iter::{Peekable, from_fn};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,6 +51,8 @@ struct Index {
     for_any: Vec<usize>,
     /// Those for the program at a path, ascending.
     for_path: HashMap<PathBuf, Vec<Binding>>,
+    /// The paths at which a file is known.
+    for_file: HashMap<Identity, Vec<PathBuf>>,
     /// Those for the programs at paths that match, ascending. Those that were looked at are in
     /// `for_path` as well.
     for_pattern: Vec<(usize, Pattern)>,
@@ -116,6 +118,16 @@ impl Index {
         }
     }
 
+    fn know_files(&mut self) {
+        for (path, bindings) in &self.for_path {
+            let files: HashSet<Identity> =
+                bindings.iter().flat_map(|binding| binding.identities.iter().copied()).collect();
+            for file in files {
+                self.for_file.entry(file).or_default().push(path.clone());
+            }
+        }
+    }
+
     fn bind_path(&mut self, rule: usize, path: &Path, identity: Option<Identity>) {
         let bindings = self.for_path.entry(path.to_owned()).or_default();
         match bindings.last_mut().filter(|last| last.rule == rule) {
@@ -151,6 +163,7 @@ impl Policy {
                 index.parents.insert(rule.id, paths(parent, programs));
             }
         }
+        index.know_files();
         let wants = Wants::of(&rules);
         index.rules = rules;
         Self {
@@ -231,14 +244,11 @@ impl Policy {
         let paths = known_paths.len();
         // In another mount namespace than the host's its names mean nothing.
         let known = names == Names::Known && self.host.mnt_ns.is_none();
-        let reach_of = move |index: usize, rule: &Rule| {
+        let reach_of = move |rule: &Rule, count: usize| {
             if rule.spec.program == Program::Any || rule.spec.container.is_some() {
                 return Some(Reach::Always);
             }
-            let bindings = self.index.for_path.values().flatten();
-            let here = bindings
-                .filter(|binding| binding.rule == index && binding.identities.contains(&file));
-            match here.count() {
+            match count {
                 0 => match &rule.spec.program {
                     // It may be about the file under a name that it was never seen by.
                     Program::Pattern(pattern)
@@ -253,19 +263,25 @@ impl Policy {
                 _ => Some(Reach::UnderSomeName),
             }
         };
-        self.index.rules.iter().enumerate().filter_map(move |(index, rule)| {
-            let reach = reach_of(index, rule)?;
+        // How many of its paths each rule knows it by.
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        let patterns = self.index.for_pattern.iter().map(|(rule, _)| rule);
+        counts.extend(self.index.for_any.iter().chain(patterns).map(|rule| (*rule, 0)));
+        let bindings = self.index.for_file.get(&file).into_iter().flatten();
+        let bindings = bindings.filter_map(|path| self.index.for_path.get(path)).flatten();
+        for binding in bindings.filter(|binding| binding.identities.contains(&file)) {
+            *counts.entry(binding.rule).or_default() += 1;
+        }
+        counts.into_iter().filter_map(move |(index, count)| {
+            let rule = self.index.rules.get(index)?;
+            let reach = reach_of(rule, count)?;
             Some((rule, if rule.spec.has_conditions() { Reach::Sometimes } else { reach }))
         })
     }
 
     /// The paths at which rules know this file.
     pub fn paths_of(&self, file: Identity) -> Vec<&Path> {
-        let known = |bindings: &&Vec<Binding>| {
-            bindings.iter().any(|binding| binding.identities.contains(&file))
-        };
-        let found = self.index.for_path.iter().filter(|(_, bindings)| known(bindings));
-        found.map(|(path, _)| path.as_path()).collect()
+        self.index.for_file.get(&file).into_iter().flatten().map(PathBuf::as_path).collect()
     }
 
     /// When the rule ends, in milliseconds since 1970; `None` means never. No ticket of it may
