@@ -23,6 +23,7 @@ use crate::compiled::{Compiled, Inputs};
 use crate::config::{Config, KernelUse};
 use crate::control::{Access, Bounds, Listener};
 use crate::decider::{Decider, LinkState, Plan, Report, Start};
+use crate::ends::Ends;
 use crate::journal::{Journal, now};
 use crate::logging::LogLevel;
 use crate::policy_control::PolicyControl;
@@ -64,7 +65,7 @@ impl Daemon {
         let supervisors = Supervisors::default();
         let listener = Arc::new(listen(&config, supervisors.clone())?);
         let store = Store::open(config.database.as_path()).await?;
-        let first = compile(&store, &config).await?;
+        let (first, ends) = compile(&store, &config).await?;
         let problems = Arc::new(Problems::default());
         let (journal, reports) = Journal::start(&config, &store, &problems);
         let (stale, to_look_at) = mpsc::channel(STALE);
@@ -79,8 +80,8 @@ impl Daemon {
             supervisors,
         })?;
         first_contact(&decider, &config).await?;
-        let policy =
-            PolicyControl::new(store.clone(), decider.clone(), Arc::clone(&problems), first);
+        let (told, sender) = (Arc::clone(&problems), decider.clone());
+        let policy = PolicyControl::new(store.clone(), sender, told, first, ends);
         policy.recall_unconfirmed().await?;
         Ok(Self {
             args,
@@ -142,7 +143,7 @@ impl Daemon {
         tasks.spawn(follow_link(policy(), decider(), Arc::clone(&self.problems)));
         tasks.spawn(look_at_stale(policy(), decider(), stale));
         tasks.spawn(refresh(policy()));
-        tasks.spawn(end_rules(policy()));
+        tasks.spawn(end_rules(policy(), Arc::clone(&self.problems)));
         let counters = Arc::clone(&self.journal.counters);
         tasks.spawn(audit::listen(decider(), self.reports.clone(), counters));
         tasks.spawn(service::feed_watchdog(decider()));
@@ -219,12 +220,14 @@ impl Daemon {
     }
 }
 
-async fn compile(store: &Store, config: &Config) -> Result<Compiled> {
+/// The first policy. What is over is deleted later: it may be that nothing can be written now.
+async fn compile(store: &Store, config: &Config) -> Result<(Compiled, Ends)> {
     let inputs = Arc::new(Inputs::of(config)?);
-    store.end_rules(now()).await?;
-    let rules = store.rules().await?;
+    let mut ends = Ends::default();
+    ends.were_over(&store.over(now()).await?);
+    let rules = ends.without(store.rules().await?);
     let compiled = tokio::task::spawn_blocking(move || Compiled::new(rules, inputs, 1));
-    compiled.await.context("a worker thread failed")
+    Ok((compiled.await.context("a worker thread failed")?, ends))
 }
 
 fn listen(config: &Config, supervisors: Supervisors) -> Result<Listener> {

@@ -13,6 +13,7 @@ mod control;
 mod daemon;
 mod decider;
 mod details;
+mod ends;
 mod imagined;
 mod journal;
 mod logging;
