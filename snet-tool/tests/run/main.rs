@@ -6,7 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod asking;
+mod clock;
 mod deciding;
+mod disk;
+mod disk_faults;
 mod documents;
 mod harness;
 mod large_programs;
