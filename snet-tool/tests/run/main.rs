@@ -12,6 +12,7 @@ mod disk;
 mod disk_faults;
 mod documents;
 mod harness;
+mod killed;
 mod large_programs;
 mod modes;
 mod processes;
