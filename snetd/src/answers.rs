@@ -71,7 +71,8 @@ impl Controller for Answers {
             Call::ListProposals {} => self.list_proposals().await,
             Call::DropProposals { proposals } => {
                 let dropped = self.store.writer().await.drop_proposals(&proposals).await;
-                let dropped = dropped.map_err(|error| failed(&error, "dropping failed"))?;
+                let dropped =
+                    dropped.map_err(|error| self.policy.failed(&error, "dropping failed"))?;
                 Ok(Reply::Dropped { dropped })
             }
             Call::ListQuestions {} => self.list_questions().await,
@@ -121,6 +122,7 @@ impl Answers {
     async fn list_rules(&self) -> Answer {
         let records = self.store.rules().await;
         let records = records.map_err(|error| failed(&error, "listing the rules failed"))?;
+        let records = self.policy.standing(records);
         let current = self.policy.current().await;
         let mut rules: Vec<(Rule, RuleRecord)> = records
             .into_iter()

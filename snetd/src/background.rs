@@ -8,7 +8,7 @@ use libsnet::types::Event;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::decider::{Decider, LinkState};
-use crate::journal::now;
+use crate::ends::Moment;
 use crate::policy_control::PolicyControl;
 use crate::problems::{Part, Problems};
 
@@ -74,16 +74,20 @@ pub(crate) async fn look_at_stale(
     }
 }
 
-/// Ends the rules whose time is over, and changes that nobody confirmed. Looks at the clock each time: it may have been set.
-pub(crate) async fn end_rules(policy: Arc<PolicyControl>) {
+/// Ends the rules whose time is over, and changes that nobody confirmed. Looks at the clock each
+/// time: it may have been set.
+pub(crate) async fn end_rules(policy: Arc<PolicyControl>, problems: Arc<Problems>) {
+    let tell = |part, tried: &str, done: anyhow::Result<()>| match done {
+        Ok(()) => problems.clear(part),
+        Err(error) => problems.set(part, format!("{tried}: {}", policy.store.explain(&error))),
+    };
     loop {
         tokio::time::sleep(CLOCK_EVERY).await;
-        if let Err(error) = policy.end_rules(now()).await {
-            tracing::warn!("ending rules whose time is over failed: {error:#}");
-        }
-        if let Err(error) = policy.undo_unconfirmed(now()).await {
-            tracing::warn!("undoing what nobody confirmed failed: {error:#}");
-        }
+        let now = Moment::now();
+        let ended = policy.end_rules(now).await;
+        tell(Part::Ends, "rules that are over can't be deleted", ended);
+        let undone = policy.undo_unconfirmed(now.boot).await;
+        tell(Part::Unconfirmed, "what nobody confirmed can't be undone", undone);
     }
 }
 

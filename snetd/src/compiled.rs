@@ -168,6 +168,16 @@ impl Compiled {
         changed.then(|| self.followed_by_tables(table, cgroups_for(&self.rules)))
     }
 
+    /// The same without some rules, or nothing when it has none of them.
+    pub(crate) fn without(&self, over: &[RuleId]) -> Option<Self> {
+        let left = self.rules.iter().filter(|rule| !over.contains(&rule.id));
+        let left: Arc<Vec<Rule>> = Arc::new(left.cloned().collect());
+        let table = ProgramTable::clone(&self.table);
+        let (cgroups, inputs, names) = (self.cgroups.clone(), self.inputs(), self.names.clone());
+        (left.len() < self.rules.len())
+            .then(|| Self::with_tables(left, table, cgroups, inputs, names, self.generation + 1))
+    }
+
     fn followed_by_tables(&self, table: ProgramTable, cgroups: Arc<Cgroups>) -> Self {
         let (rules, inputs) = (Arc::clone(&self.rules), Arc::clone(&self.inputs));
         let names = self.names.clone();

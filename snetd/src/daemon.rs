@@ -24,6 +24,7 @@ use crate::config::{Config, KernelUse};
 use crate::control::{Access, Bounds, Listener};
 use crate::decider::{Decider, LinkState, Plan, Report, Start};
 use crate::early;
+use crate::ends::Ends;
 use crate::journal::{Journal, now};
 use crate::logging::LogLevel;
 use crate::names::{Names, Observer};
@@ -69,7 +70,7 @@ impl Daemon {
         let store = Store::open(config.database.as_path()).await?;
         let problems = Arc::new(Problems::default());
         let (names, observer) = Names::new(Arc::clone(&problems));
-        let first = compile(&store, &config, names.clone()).await?;
+        let (first, ends) = compile(&store, &config, names.clone()).await?;
         let (journal, reports) = Journal::start(&config, &store, &problems);
         let (stale, to_look_at) = mpsc::channel(STALE);
         let (decider, thread) = Decider::start(Start {
@@ -83,8 +84,8 @@ impl Daemon {
             supervisors,
         })?;
         first_contact(&decider, &config).await?;
-        let policy =
-            PolicyControl::new(store.clone(), decider.clone(), Arc::clone(&problems), names, first);
+        let (told, sender) = (Arc::clone(&problems), decider.clone());
+        let policy = PolicyControl::new(store.clone(), sender, told, names, first, ends);
         policy.recall_unconfirmed().await?;
         Ok(Self {
             args,
@@ -150,7 +151,7 @@ impl Daemon {
         if let Some(observer) = self.observer.take() {
             tasks.spawn(observer.run(policy()));
         }
-        tasks.spawn(end_rules(policy()));
+        tasks.spawn(end_rules(policy(), Arc::clone(&self.problems)));
         if self.config.kernel != KernelUse::Off {
             tasks.spawn(early::keep(policy(), self.config.clone()));
         }
@@ -230,12 +231,14 @@ impl Daemon {
     }
 }
 
-async fn compile(store: &Store, config: &Config, names: Names) -> Result<Compiled> {
+/// The first policy. What is over is deleted later: it may be that nothing can be written now.
+async fn compile(store: &Store, config: &Config, names: Names) -> Result<(Compiled, Ends)> {
     let inputs = Arc::new(Inputs::of(config)?);
-    store.end_rules(now()).await?;
-    let rules = store.rules().await?;
+    let mut ends = Ends::default();
+    ends.were_over(&store.over(now()).await?);
+    let rules = ends.without(store.rules().await?);
     let compiled = tokio::task::spawn_blocking(move || Compiled::new(rules, inputs, names, 1));
-    compiled.await.context("a worker thread failed")
+    Ok((compiled.await.context("a worker thread failed")?, ends))
 }
 
 fn listen(config: &Config, supervisors: Supervisors) -> Result<Listener> {

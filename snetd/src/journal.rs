@@ -166,7 +166,8 @@ impl Writer {
                 // Trying again would only let the queue fill: on a full disk the newest
                 // entries are lost instead of the oldest.
                 self.counters.count_dropped(entries.len());
-                self.problems.set(Part::Journal, format!("journal: entries are lost: {error:#}"));
+                let told = format!("journal: entries are lost: {}", self.store.explain(&error));
+                self.problems.set(Part::Journal, told);
             }
         }
     }
@@ -176,7 +177,8 @@ impl Writer {
         match self.store.writer().await.prune(retention, now()).await {
             Ok(more) => more,
             Err(error) => {
-                tracing::warn!("journal: {error:#}");
+                let told = format!("journal: {}", self.store.explain(&error));
+                self.problems.set(Part::Journal, told);
                 false
             }
         }
@@ -212,10 +214,13 @@ fn hits(entries: &[JournalEntry]) -> RuleHits {
     hits
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970, or with a clock that is before it, until then.
 pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => millis(since),
+        Err(before) => -millis(before.duration()),
+    }
 }
 
 #[cfg(test)]

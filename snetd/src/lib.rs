@@ -16,6 +16,7 @@ mod daemon;
 mod decider;
 mod details;
 mod early;
+mod ends;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod imagined;

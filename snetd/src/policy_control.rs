@@ -5,19 +5,20 @@
 //! that fails before its commit never was; one that fails after it says so. Hands policies
 //! to the decider and must not be called from it.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use libsnet::control::{ErrorReply, RuleRecord};
-use libsnet::policy::{Candidate, HostPattern, Program, RuleSpec};
+use libsnet::policy::{Candidate, HostPattern, Policy, Program, RuleSpec};
 use libsnet::types::{Object, RuleId, Subject};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::compiled::{Compiled, Inputs};
 use crate::decider::Decider;
 use crate::details::{self, Sums};
+use crate::ends::{Ends, Moment};
 use crate::names::Names;
 use crate::problems::{Part, Problems};
 use crate::rule_sets::NEVER;
@@ -33,7 +34,10 @@ pub(crate) struct PolicyControl {
     names: Names,
     /// Told of each new policy.
     replaced: Notify,
-    /// When a change is undone that waits to be confirmed, in milliseconds since 1970.
+    /// Which rules are over. Held for a look only: nothing else is locked or awaited meanwhile.
+    ends: std::sync::Mutex<Ends>,
+    /// When a change is undone that waits to be confirmed, in milliseconds since the machine was
+    /// started.
     pub(crate) confirm_by: AtomicI64,
     /// Held from the beginning of a change until its tickets are revoked, so that changes
     /// don't overlap. Taken before `current`.
@@ -54,18 +58,21 @@ pub(crate) struct Changed {
 }
 
 impl PolicyControl {
-    /// Begins with the policy that the decider was started with.
+    /// Begins with the policy that the decider was started with, which leaves out rules that
+    /// were over.
     pub(crate) fn new(
         store: Store,
         decider: Decider,
         problems: Arc<Problems>,
         names: Names,
         first: Compiled,
+        ends: Ends,
     ) -> Self {
         let (changes, current) = (Mutex::new(()), Mutex::new(first));
         let confirm_by = AtomicI64::new(NEVER);
         let (sums, replaced) = (Sums::default(), Notify::new());
-        Self { store, decider, problems, sums, names, replaced, confirm_by, changes, current }
+        let ends = std::sync::Mutex::new(ends);
+        Self { store, decider, problems, sums, names, replaced, ends, confirm_by, changes, current }
     }
 
     /// Changes one rule. When this returns, the change is stored, in force, and no ticket
@@ -75,7 +82,7 @@ impl PolicyControl {
         self.refuse_while_unconfirmed()?;
         let wanted = describe(&change);
         let mut writer = self.store.writer().await;
-        let nothing = |error| failed(&error, &format!("{wanted} failed, nothing was changed"));
+        let nothing = |error| self.failed(&error, &format!("{wanted} failed, nothing was changed"));
         let mut transaction = writer.begin_change().await.map_err(nothing)?;
         let Some(mut rule) = transaction.apply(&change).await.map_err(nothing)? else {
             return Err(not_found(&change));
@@ -95,7 +102,7 @@ impl PolicyControl {
     /// error the policy in force stays.
     pub(crate) async fn reload(&self, inputs: Inputs) -> Result<()> {
         let _one = self.changes.lock().await;
-        let rules = self.store.rules().await?;
+        let rules = self.standing(self.store.rules().await?);
         let current = self.current.lock().await;
         let generation = current.generation + 1;
         let names = self.names.clone();
@@ -104,21 +111,48 @@ impl PolicyControl {
         self.enforce(current, next).await.map(drop)
     }
 
-    /// Ends the rules whose time is over at `now`, in milliseconds since 1970.
-    pub(crate) async fn end_rules(&self, now: i64) -> Result<()> {
-        if self.current.lock().await.policy.next_end().is_none_or(|end| end > now) {
+    /// Ends the rules whose time is over. They decide nothing any more even if the database
+    /// can't be written: then it is an error all the same, and they are deleted by a later call.
+    pub(crate) async fn end_rules(&self, now: Moment) -> Result<()> {
+        let policy = Arc::clone(&self.current.lock().await.policy);
+        self.learn_ends(&policy, now).await;
+        let over = self.ends().over(now);
+        if over.is_empty() {
             return Ok(());
         }
         let _one = self.changes.lock().await;
-        let mut writer = self.store.writer().await;
-        let mut transaction = writer.begin_change().await?;
-        let ended = transaction.end_rules(now, false).await?;
-        let (current, next) = self.next(&mut transaction).await?;
-        transaction.commit().await?;
-        drop(writer);
-        let (revoked, _) = self.enforce(current, next).await?;
-        tracing::info!("{ended} rules have ended, {revoked} tickets were revoked");
+        let current = self.current.lock().await;
+        let (before, ended) = (current.clone(), over.clone());
+        if let Some(next) = blocking(move || before.without(&ended)).await? {
+            let ended = current.rules() - next.rules();
+            let (revoked, _) = self.enforce(current, next).await?;
+            tracing::info!("{ended} rules have ended, {revoked} tickets were revoked");
+        } else {
+            drop(current);
+        }
+        self.store.writer().await.delete_rules(&over).await?;
+        self.ends().deleted(&over);
         Ok(())
+    }
+
+    async fn learn_ends(&self, policy: &Policy, now: Moment) {
+        for (id, end) in policy.ends() {
+            if !self.ends().knows(id, end) {
+                let made = self.store.rule(id).await.ok().flatten();
+                let made = made.map_or(now.wall, |rule| rule.created_at);
+                self.ends().learn(id, made, end, now);
+            }
+        }
+        self.ends().keep(|id| policy.expires_at(id).is_some());
+    }
+
+    fn ends(&self) -> std::sync::MutexGuard<'_, Ends> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves out the rules that are over and couldn't be deleted.
+    pub(crate) fn standing(&self, rules: Vec<RuleRecord>) -> Vec<RuleRecord> {
+        self.ends().without(rules)
     }
 
     /// Looks at all programs again: a link may lead to another file by now.
@@ -225,7 +259,7 @@ impl PolicyControl {
         &self,
         transaction: &mut RuleTransaction<'_>,
     ) -> Result<(MutexGuard<'_, Compiled>, Compiled)> {
-        let rules = transaction.rules().await?;
+        let rules = self.standing(transaction.rules().await?);
         let current = self.current.lock().await;
         let before = current.clone();
         let next = blocking(move || before.followed_by(rules)).await?;
@@ -257,6 +291,11 @@ impl PolicyControl {
                 Err(error)
             }
         }
+    }
+
+    /// The reply for a failure that may be the disk's.
+    pub(crate) fn failed(&self, error: &anyhow::Error, tried: &str) -> ErrorReply {
+        ErrorReply::Failed { reason: format!("{tried}: {}", self.store.explain(error)) }
     }
 
     async fn adopt(&self, current: &mut Compiled, next: Compiled) -> Result<()> {

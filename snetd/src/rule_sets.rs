@@ -5,11 +5,12 @@
 use std::sync::atomic::Ordering;
 
 use anyhow::{Result, anyhow};
-use libsnet::control::{ErrorReply, Reply};
+use libsnet::control::{ErrorReply, HistoryRecord, Reply};
 use libsnet::policy::RuleSpec;
 
+use crate::ends::{Moment, since_boot};
 use crate::journal::now;
-use crate::policy_control::{PolicyControl, failed};
+use crate::policy_control::PolicyControl;
 use crate::store::{Replaced, Replacement, RuleTransaction};
 
 /// No change waits to be confirmed.
@@ -18,8 +19,10 @@ pub(crate) const NEVER: i64 = i64::MAX;
 impl PolicyControl {
     /// Looks whether a change from before this daemon's start waits to be confirmed.
     pub(crate) async fn recall_unconfirmed(&self) -> Result<()> {
-        let waits = self.store.history().await?.iter().filter_map(|one| one.confirm_by).min();
-        self.confirm_by.store(waits.unwrap_or(NEVER), Ordering::Relaxed);
+        let now = Moment::now();
+        let left = |one: &HistoryRecord| Some(now.left(one.time, one.confirm_by?));
+        let waits = self.store.history().await?.iter().filter_map(left).min();
+        self.confirm_by.store(waits.map_or(NEVER, |left| now.boot + left), Ordering::Relaxed);
         Ok(())
     }
 
@@ -34,27 +37,27 @@ impl PolicyControl {
             format!("{} of {} rules failed, nothing was changed", change.what, change.rules.len());
         let _one = self.changes.lock().await;
         self.refuse_while_unconfirmed()?;
-        self.make(change, false).await.map_err(|error| failed(&error, &tried))
+        self.make(change, false).await.map_err(|error| self.failed(&error, &tried))
     }
 
     /// Puts the rules back as they were before a change, by default before the last one.
     pub(crate) async fn roll_back(&self, id: Option<i64>, by: u32) -> Result<Reply, ErrorReply> {
         let tried = "rolling back failed, nothing was changed";
         let _one = self.changes.lock().await;
-        let before = self.before(id).await.map_err(|error| failed(&error, tried))?;
+        let before = self.before(id).await.map_err(|error| self.failed(&error, tried))?;
         let Some(rules) = before else {
             let id = id.and_then(|id| u64::try_from(id).ok()).unwrap_or_default();
             return Err(ErrorReply::NotFound { kind: "change".to_owned(), id });
         };
         let change = rollback(rules, by);
-        self.make(change, true).await.map_err(|error| failed(&error, tried))
+        self.make(change, true).await.map_err(|error| self.failed(&error, tried))
     }
 
     /// Lets a change stand that waits for it.
     pub(crate) async fn confirm(&self) -> Result<Reply, ErrorReply> {
         let tried = "confirming failed: the change is undone at its time";
         let _one = self.changes.lock().await;
-        let confirmed = self.confirmed().await.map_err(|error| failed(&error, tried))?;
+        let confirmed = self.confirmed().await.map_err(|error| self.failed(&error, tried))?;
         match confirmed {
             Some(confirmed) => Ok(Reply::Confirmed { confirmed }),
             None => {
@@ -64,7 +67,8 @@ impl PolicyControl {
         }
     }
 
-    /// Undoes the change whose time to be confirmed is over at `now`.
+    /// Undoes the change whose time to be confirmed is over at `now`, in milliseconds since the
+    /// machine was started.
     pub(crate) async fn undo_unconfirmed(&self, now: i64) -> Result<()> {
         if self.confirm_by.load(Ordering::Relaxed) > now {
             return Ok(());
@@ -124,7 +128,10 @@ impl PolicyControl {
         let (current, next) = self.next(&mut transaction).await?;
         transaction.commit().await?;
         drop(writer);
-        self.confirm_by.store(change.confirm_by.unwrap_or(NEVER), Ordering::Relaxed);
+        // Setting the clock neither undoes it early nor lets it stand for longer.
+        let within = change.confirm_by.map(|by| by.saturating_sub(change.at));
+        let confirm_by = within.map_or(NEVER, |within| since_boot().saturating_add(within));
+        self.confirm_by.store(confirm_by, Ordering::Relaxed);
         let enforced = self.enforce(current, next).await;
         let (revoked, note) = enforced
             .map_err(|error| anyhow!("it is stored, but not all of it is in force: {error:#}"))?;
@@ -137,7 +144,7 @@ impl PolicyControl {
 /// Rules that are over by now aren't brought back.
 async fn replaced(transaction: &mut RuleTransaction<'_>, change: &Replacement) -> Result<Replaced> {
     let replaced = transaction.replace(change).await?;
-    transaction.end_rules(now(), false).await?;
+    transaction.end_rules(now()).await?;
     Ok(replaced)
 }
 

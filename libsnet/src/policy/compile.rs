@@ -290,9 +290,9 @@ impl Policy {
         self.index.ends.get(&rule).copied()
     }
 
-    /// When the first of the rules ends.
-    pub fn next_end(&self) -> Option<i64> {
-        self.index.ends.values().copied().min()
+    /// The rules that end, and when, in milliseconds since 1970.
+    pub fn ends(&self) -> impl Iterator<Item = (RuleId, i64)> {
+        self.index.ends.iter().map(|(rule, end)| (*rule, *end))
     }
 
     /// Is there a rule that applies wherever it stands?

@@ -244,7 +244,11 @@ fn daemon(status: &StatusReply) -> Vec<Finding> {
     });
     if status.daemon.journal_dropped > 0 {
         let what = format!("{} entries were lost", status.daemon.journal_dropped);
-        findings.push(Finding::warning("journal", what, "the disk is slower than the calls"));
+        findings.push(Finding::warning(
+            "journal",
+            what,
+            "the disk is full, or slower than the calls",
+        ));
     }
     findings
 }

@@ -104,6 +104,19 @@ impl Home {
         fs::read_to_string(lock).ok()?.trim().parse().ok().map(Pid::from_raw)
     }
 
+    /// Ends the daemon by a signal. The next command starts another one.
+    pub(crate) fn end_daemon(&self, signal: Signal) {
+        let daemon = self.daemon().unwrap();
+        kill(daemon, signal).unwrap();
+        eventually("the daemon's end", || {
+            // Who started it may not have waited for it yet.
+            let stat = fs::read_to_string(format!("/proc/{daemon}/stat")).unwrap_or_default();
+            let lives =
+                stat.rsplit(") ").next().is_some_and(|left| left.starts_with(['R', 'S', 'D']));
+            (!lives).then_some(())
+        });
+    }
+
     /// Does a daemon answer?
     pub(crate) fn is_served(&self) -> bool {
         let socket = self.path().join(".local/share/snet/run/snetd.sock");
@@ -119,7 +132,7 @@ impl Drop for Home {
     }
 }
 
-fn snetd() -> PathBuf {
+pub(crate) fn snetd() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_snet-tool")).with_file_name("snetd");
     let snetd = std::env::var_os("SNETD").map_or(beside, PathBuf::from);
     assert!(snetd.is_file(), "there is no {}: cargo build -p snetd makes it", snetd.display());

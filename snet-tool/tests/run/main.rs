@@ -6,9 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod asking;
+mod clock;
 mod deciding;
+mod disk;
+mod disk_faults;
 mod documents;
 mod harness;
+mod killed;
 mod large_programs;
 mod modes;
 mod processes;

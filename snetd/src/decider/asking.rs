@@ -9,8 +9,10 @@ use std::time::Instant;
 use libsnet::control::{Answer, Decision, Keep, Source as DecidedBy};
 use libsnet::types::{Event, RuleId, Scope, Ticket, TicketTarget};
 
+use crate::journal::now;
+
 use super::Report;
-use super::duty::{Duty, now};
+use super::duty::Duty;
 use super::engine::Step;
 use super::questions::{Held, Question, Terms, Waiting};
 use super::source::{Sent, Source, is_supervised};

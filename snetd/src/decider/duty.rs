@@ -3,13 +3,15 @@
 //! lost is made again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use libsnet::client::Error;
 use libsnet::control::Decision;
 use libsnet::types::{Event, Object, RequestId, Subject, Ticket, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::journal::now;
 
 use super::engine::{Engine, Step};
 use super::link::{Link, Orders};
@@ -361,10 +363,4 @@ impl Duty {
     pub(super) fn trouble(&self, text: String) {
         let _ = self.reports.try_send(Report::Trouble(text));
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

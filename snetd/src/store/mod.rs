@@ -13,6 +13,7 @@
 //! acknowledged must survive a power cut, and journal batches with `NORMAL`, which costs no
 //! `fsync` per batch and may lose the last seconds of the journal, never consistency.
 
+mod disk;
 mod history;
 mod journal;
 mod open;
@@ -33,6 +34,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
+use disk::Matter;
 pub(crate) use history::{Replaced, Replacement};
 pub(crate) use journal::{LogQuery, Retention, RuleHits};
 pub(crate) use rules::{Change, RuleTransaction};
@@ -45,9 +47,20 @@ pub(crate) struct Store {
     file: Arc<PathBuf>,
     /// Which file was opened.
     identity: Identity,
-    /// Held for a whole transaction, so that transactions never overlap. Empty once closed.
-    writer: Arc<Mutex<Option<SqliteConnection>>>,
+    /// Held for a whole transaction, so that transactions never overlap.
+    writer: Arc<Mutex<Held>>,
     readers: SqlitePool,
+    /// Why nothing could be written when it was opened.
+    matter: Option<Matter>,
+}
+
+/// The connection that writes.
+#[derive(Debug)]
+struct Held {
+    /// Empty once closed, and where nothing can be written.
+    connection: Option<SqliteConnection>,
+    /// It couldn't begin: SQLite remembers that a file was read-only when it was opened.
+    failed: bool,
 }
 
 /// Device and inode of a file.
@@ -57,6 +70,22 @@ struct Identity(u64, u64);
 impl Identity {
     fn of(file: &Path) -> std::io::Result<Self> {
         file.metadata().map(|found| Self(found.dev(), found.ino()))
+    }
+
+    /// SQLite goes on with a file that was deleted: what it writes there is lost at the next
+    /// start.
+    fn check_still_there(self, path: &Path) -> Result<()> {
+        let file = path.display();
+        let what = match Self::of(path) {
+            Ok(found) if found == self => return Ok(()),
+            Ok(_) => "replaced",
+            Err(error) if error.kind() == ErrorKind::NotFound => "deleted",
+            Err(error) => bail!("can't look at the database {file}: {error}"),
+        };
+        bail!(
+            "the database {file} was {what} while snetd ran, so that nothing can be stored: put \
+             the file back, or restart snetd to go on with what is there"
+        )
     }
 }
 
@@ -81,34 +110,71 @@ fn writing(file: &Path) -> SqliteConnectOptions {
 
 impl Store {
     /// Opens the database, making it when it is missing and refusing, without touching it,
-    /// any file that isn't a sound database of this or an earlier version.
+    /// any file that isn't a sound database of this or an earlier version. Where nothing can be
+    /// written, what is there is read, and nothing is stored.
     pub(crate) async fn open(file: &Path) -> Result<Self> {
+        if Matter::of(file) == Some(Matter::ReadOnly) {
+            return Self::open_unwritable(file, Matter::ReadOnly).await;
+        }
         open::prepare(file).await?;
+        match (Self::open_writable(file).await, Matter::of(file)) {
+            (Err(_), Some(matter)) => Self::open_unwritable(file, matter).await,
+            (opened, _) => opened,
+        }
+    }
+
+    async fn open_writable(file: &Path) -> Result<Self> {
         let wanted = format!("can't open the database {} for writing", file.display());
         let mut writer = writing(file).connect().await.context(wanted)?;
         MIGRATIONS.run(&mut writer).await.with_context(|| {
             format!("can't bring the database {} to this version's schema", file.display())
         })?;
+        Self::with(file, Some(writer), options(file).read_only(true), None)
+    }
+
+    async fn open_unwritable(file: &Path, matter: Matter) -> Result<Self> {
+        let told = || format!("{}: {}", matter.told(file), matter.advice());
+        let reading = disk::reading(file).with_context(told)?;
+        open::inspect_current(file, &reading).await.with_context(told)?;
+        tracing::error!(
+            "{}: snetd decides by the rules that are there, and stores neither changes nor the \
+             journal",
+            told()
+        );
+        Self::with(file, None, reading, Some(matter))
+    }
+
+    fn with(
+        file: &Path,
+        connection: Option<SqliteConnection>,
+        reading: SqliteConnectOptions,
+        matter: Option<Matter>,
+    ) -> Result<Self> {
         let identity = Identity::of(file)
             .with_context(|| format!("can't look at the database {}", file.display()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
-            .connect_lazy_with(options(file).read_only(true));
-        let writer = Arc::new(Mutex::new(Some(writer)));
-        Ok(Self { file: Arc::new(file.to_owned()), identity, writer, readers })
+            .connect_lazy_with(reading);
+        let writer = Arc::new(Mutex::new(Held { connection, failed: false }));
+        Ok(Self { file: Arc::new(file.to_owned()), identity, writer, readers, matter })
     }
 
     /// The connection that writes, for one transaction.
     pub(crate) async fn writer(&self) -> Writer<'_> {
-        let connection = self.writer.lock().await;
-        Writer { file: &self.file, identity: self.identity, connection }
+        Writer { store: self, held: self.writer.lock().await }
+    }
+
+    /// Rules of another file than the one that was opened are nobody's here. The one that was
+    /// opened can be read after it was deleted, too.
+    fn check_not_replaced(&self) -> Result<()> {
+        if self.file.exists() { self.identity.check_still_there(&self.file) } else { Ok(()) }
     }
 
     /// Waits for what is being written and closes the file.
     pub(crate) async fn close(&self) {
         self.readers.close().await;
-        let Some(writer) = self.writer.lock().await.take() else {
+        let Some(writer) = self.writer.lock().await.connection.take() else {
             return;
         };
         if let Err(error) = writer.close().await {
@@ -119,48 +185,42 @@ impl Store {
 
 /// The connection that writes.
 pub(crate) struct Writer<'a> {
-    file: &'a Path,
-    identity: Identity,
-    connection: MutexGuard<'a, Option<SqliteConnection>>,
+    store: &'a Store,
+    held: MutexGuard<'a, Held>,
 }
 
 impl Writer<'_> {
-    /// SQLite goes on with a file that was deleted: what it writes there is lost at the next
-    /// start.
-    fn check_still_there(&self) -> Result<()> {
-        let file = self.file.display();
-        let what = match Identity::of(self.file) {
-            Ok(found) if found == self.identity => return Ok(()),
-            Ok(_) => "replaced",
-            Err(error) if error.kind() == ErrorKind::NotFound => "deleted",
-            Err(error) => bail!("can't look at the database {file}: {error}"),
-        };
-        bail!(
-            "the database {file} was {what} while snetd ran, so that nothing can be stored: put \
-             the file back, or restart snetd to go on with what is there"
-        )
-    }
-
     async fn begin(&mut self, synchronous: &'static str) -> Result<Transaction<'_, Sqlite>> {
-        self.check_still_there()?;
-        let place = || format!("can't write to the database {}", self.file.display());
-        let connection = self.connection.as_mut().context("snetd is stopping")?;
+        let Store { file, identity, matter, .. } = self.store;
+        if let Some(matter) = matter {
+            bail!(
+                "nothing is stored, for when snetd was started {}: {}, then restart snetd",
+                matter.told(file),
+                matter.advice()
+            );
+        }
+        identity.check_still_there(file)?;
+        let place = || format!("can't write to the database {}", file.display());
+        let Held { connection, failed } = &mut *self.held;
+        let connection = connection.as_mut().context("snetd is stopping")?;
         let ready = sqlx::query(synchronous).execute(&mut *connection).await;
         // On a full disk SQLite takes a transaction back by itself, and sqlx goes on believing
         // in it: such a connection never begins another one.
-        if ready.is_err() || connection.is_in_transaction() {
-            *connection = writing(self.file).connect().await.with_context(place)?;
+        if *failed || ready.is_err() || connection.is_in_transaction() {
+            *connection = writing(file).connect().await.with_context(place)?;
             sqlx::query(synchronous).execute(&mut *connection).await.with_context(place)?;
+            *failed = false;
         }
         // IMMEDIATE: a transaction that reads first and finds the file busy only when it
         // writes would fail at once instead of waiting.
-        connection.begin_with("BEGIN IMMEDIATE").await.with_context(place)
+        let begun = connection.begin_with("BEGIN IMMEDIATE").await;
+        begun.inspect_err(|_| *failed = true).with_context(place)
     }
 
     /// For tests that look behind the statements.
     #[cfg(test)]
     fn raw(&mut self) -> &mut SqliteConnection {
-        self.connection.as_mut().unwrap()
+        self.held.connection.as_mut().unwrap()
     }
 }
 

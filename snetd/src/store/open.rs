@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::{MIGRATIONS, options};
@@ -98,8 +99,25 @@ fn refusal(file: &Path, why: &str) -> String {
 }
 
 async fn inspect(file: &Path) -> Result<()> {
+    inspect_by(file, &options(file).read_only(true)).await.map(drop)
+}
+
+/// Says whether this file can be used as it is, where nothing can be written.
+pub(super) async fn inspect_current(file: &Path, reading: &SqliteConnectOptions) -> Result<()> {
+    let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+    if inspect_by(file, reading).await? != newest {
+        bail!(
+            "the database {} is of an earlier version, and can't be brought to this one's schema",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
+/// The version of the schema of a sound file.
+async fn inspect_by(file: &Path, reading: &SqliteConnectOptions) -> Result<Option<i64>> {
     let damaged = |error: sqlx::Error| refusal(file, &format!("reading it failed ({error})"));
-    let mut connection = match options(file).read_only(true).connect().await {
+    let mut connection = match reading.connect().await {
         Ok(connection) => connection,
         Err(error) => bail!(damaged(error)),
     };
@@ -107,18 +125,25 @@ async fn inspect(file: &Path) -> Result<()> {
     // The connection only read: closing it can fail, but not harm.
     let _ = connection.close().await;
     match found {
-        Ok(None) => Ok(()),
-        Ok(Some(why)) => bail!(refusal(file, &why)),
+        Ok(Examined::Sound(version)) => Ok(version),
+        Ok(Examined::Refused(why)) => bail!(refusal(file, &why)),
         Err(error) => bail!(damaged(error)),
     }
 }
 
-/// Why the file can't be used, if so.
-async fn examine(connection: &mut SqliteConnection) -> Result<Option<String>, sqlx::Error> {
+enum Examined {
+    /// The version of its schema, if it has one.
+    Sound(Option<i64>),
+    /// Why the file can't be used.
+    Refused(String),
+}
+
+async fn examine(connection: &mut SqliteConnection) -> Result<Examined, sqlx::Error> {
     let check: String =
         sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await?;
     if check != "ok" {
-        return Ok(Some(format!("it is damaged ({})", check.replace('\n', " "))));
+        let why = format!("it is damaged ({})", check.replace('\n', " "));
+        return Ok(Examined::Refused(why));
     }
     let application: i64 =
         sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
@@ -129,18 +154,20 @@ async fn examine(connection: &mut SqliteConnection) -> Result<Option<String>, sq
     let migrated = tables.iter().any(|table| table == "_sqlx_migrations");
     // A first start that was cut off leaves at most the empty table of migrations.
     if application == 0 && tables.len() == usize::from(migrated) {
-        return Ok(None);
+        return Ok(Examined::Sound(None));
     }
     if application != APPLICATION_ID || !migrated {
-        return Ok(Some("it is the database of another program".to_owned()));
+        return Ok(Examined::Refused("it is the database of another program".to_owned()));
     }
     let version: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
         .fetch_one(&mut *connection)
         .await?;
     let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
-    Ok((version > newest).then(|| {
-        "it was made by a newer snetd: install that version again, or use another file".to_owned()
-    }))
+    if version > newest {
+        let why = "it was made by a newer snetd: install that version again, or use another file";
+        return Ok(Examined::Refused(why.to_owned()));
+    }
+    Ok(Examined::Sound(version))
 }
 
 #[cfg(test)]

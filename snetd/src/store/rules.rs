@@ -35,27 +35,22 @@ pub(crate) struct RuleTransaction<'a>(pub(super) Transaction<'a, Sqlite>);
 impl Store {
     /// All rules, by number. Fails on the first row that means nothing and names the rule.
     pub(crate) async fn rules(&self) -> Result<Vec<RuleRecord>> {
+        self.check_not_replaced()?;
         select_all(&self.readers)
             .await
             .with_context(|| format!("can't read the rules of {}", self.file.display()))
     }
 
-    /// Deletes the rules that are over at `now`, in milliseconds since 1970, and those that a
-    /// daemon before this one was given. Writes nothing where there are none.
-    pub(crate) async fn end_rules(&self, now: i64) -> Result<()> {
-        let over = "SELECT count(*) FROM rules WHERE expires_at <= ? OR until_restart";
-        let over: i64 = sqlx::query_scalar(over)
+    /// The rules that are over at `now`, in milliseconds since 1970, and those that a daemon
+    /// before this one was given.
+    pub(crate) async fn over(&self, now: i64) -> Result<Vec<RuleId>> {
+        let over = "SELECT id FROM rules WHERE expires_at <= ? OR until_restart";
+        let over: Vec<i64> = sqlx::query_scalar(over)
             .bind(now)
-            .fetch_one(&self.readers)
+            .fetch_all(&self.readers)
             .await
             .with_context(|| format!("can't read the rules of {}", self.file.display()))?;
-        if over > 0 {
-            let mut writer = self.writer().await;
-            let mut transaction = writer.begin_change().await?;
-            transaction.end_rules(now, true).await?;
-            transaction.commit().await?;
-        }
-        Ok(())
+        over.into_iter().map(|id| Ok(RuleId(id.try_into()?))).collect()
     }
 
     /// One rule.
@@ -70,6 +65,15 @@ impl Writer<'_> {
     /// Begins a change, whose commit will be synced to the disk.
     pub(crate) async fn begin_change(&mut self) -> Result<RuleTransaction<'_>> {
         self.begin("PRAGMA synchronous = FULL").await.map(RuleTransaction)
+    }
+
+    /// Deletes rules, all or none of them.
+    pub(crate) async fn delete_rules(&mut self, ids: &[RuleId]) -> Result<()> {
+        let mut transaction = self.begin_change().await?;
+        for id in ids {
+            delete(&mut *transaction.0, *id).await.context("can't delete a rule that is over")?;
+        }
+        transaction.commit().await
     }
 }
 
@@ -98,16 +102,11 @@ impl RuleTransaction<'_> {
         }
     }
 
-    /// Deletes the rules that end: at `now` (milliseconds since 1970), and with `restart` those
-    /// that a daemon before this one was given. Gives how many there were.
-    pub(crate) async fn end_rules(&mut self, now: i64, restart: bool) -> Result<u64> {
-        let done = sqlx::query("DELETE FROM rules WHERE expires_at <= ? OR (until_restart AND ?)")
-            .bind(now)
-            .bind(restart)
-            .execute(&mut *self.0)
-            .await
-            .context("can't delete the rules that have ended")?;
-        Ok(done.rows_affected())
+    /// Deletes the rules that are over at `now`, in milliseconds since 1970.
+    pub(crate) async fn end_rules(&mut self, now: i64) -> Result<()> {
+        let done = sqlx::query("DELETE FROM rules WHERE expires_at <= ?").bind(now);
+        let done = done.execute(&mut *self.0).await;
+        done.map(drop).context("can't delete the rules that have ended")
     }
 
     /// All rules as they will be.

@@ -208,6 +208,16 @@ impl Client {
         reply["parameters"].take()
     }
 
+    /// A call that must succeed, unless the daemon is gone.
+    pub(crate) fn try_ask(&mut self, method: &str, parameters: Value) -> Option<Value> {
+        let method = format!("io.snet.Control.{method}");
+        let call = json!({ "method": method, "parameters": parameters });
+        self.try_send(format!("{call}\0").as_bytes()).ok()?;
+        let mut reply = self.receive()?;
+        assert_eq!(reply.get("error"), None, "{reply}");
+        Some(reply["parameters"].take())
+    }
+
     /// A call that must fail; gives the error's short name and its parameters.
     pub(crate) fn refused(&mut self, method: &str, parameters: Value) -> (String, Value) {
         let mut reply = self.call(method, parameters);

@@ -179,6 +179,27 @@ fn a_database_that_is_gone_is_noticed_before_anything_is_lost() {
 }
 
 #[test]
+fn rules_of_another_file_in_the_place_of_the_database_are_not_taken_for_its_own() {
+    let (place, other) = (Place::new(), Place::new());
+    other.start().client().ask("AddRule", deny("other"));
+    let daemon = place.start();
+    let mut client = daemon.client();
+    client.ask("AddRule", deny(&program()));
+    std::fs::rename(other.database(), place.database()).unwrap();
+    for (method, parameters) in [("AddRule", deny("two")), ("ListRules", json!({}))] {
+        let (_, parameters) = client.refused(method, parameters);
+        let reason = parameters["reason"].as_str().unwrap();
+        assert!(reason.contains("was replaced while snetd ran"), "{reason}");
+    }
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    let replaced = |problem: &Value| problem.as_str().is_some_and(|it| it.contains("was replaced"));
+    let status = daemon.wait_until(|status| replaced(&status["problem"]));
+    assert_eq!(status["rules"], 1);
+    let decided = client.ask("Test", connect(&program()))["explanation"]["decision"].take();
+    assert_eq!(decided["verdict"], "deny");
+}
+
+#[test]
 fn a_long_list_comes_in_parts_to_who_asks_for_more() {
     let place = Place::new();
     let daemon = place.start();
