@@ -55,7 +55,7 @@ vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, 
 vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*']
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
-dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module: make dkms-test [KERNEL=6.12]
+dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module, also for a kernel that comes later: make dkms-test [KERNEL=6.12]
 	$(VM) dkms --kernel $(KERNEL)
 
 install-test: deb ## Boot systems with systemd: one with `make install`, one with the packages: make install-test [KERNEL=6.12]

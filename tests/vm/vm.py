@@ -115,7 +115,15 @@ def package(options) -> bool:
             dkms.check(target, fetch.fetch(target))
         return True
 
-    return on_each(options, "cache", package_one)
+    good = on_each(options, "cache", package_one)
+    if options.kernel != "all":
+        return good
+    targets = (TARGETS["6.1"], TARGETS["6.12"])
+    with locked(targets[0], "cache"), locked(targets[1], "cache"):
+        old, new = map(fetch.fetch, targets)
+        headers = {kernel.release: target.cache / kernel.build for target, kernel in zip(targets, (old, new))}
+        dkms.check_two(old, new, headers)
+    return good
 
 
 def scenarios() -> dict[str, dict]:
