@@ -93,10 +93,11 @@ def check(target: Target, kernel: Kernel) -> None:
     print(f"ok   {target.name}: DKMS adds, builds, signs, installs and removes snet {version} for {kernel.release}", flush=True)
 
 
-def check_two(old: Kernel, new: Kernel, headers: dict[str, Path]) -> None:
+def check_two(*kernels: tuple[Target, Kernel]) -> None:
     """HarnessError where a kernel that is installed later doesn't get the module by itself, or one that goes takes the
     other's along."""
-    dkms = Dkms("two", SUITE, headers)
+    dkms = Dkms("two", SUITE, {kernel.release: target.cache / kernel.build for target, kernel in kernels})
+    old, new = (kernel for _, kernel in kernels)
     version = dkms.stage()
     dkms("add", "-m", "snet", "-v", version)
     dkms.hook("postinst", old.release)

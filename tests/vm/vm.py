@@ -110,19 +110,18 @@ def build(options) -> bool:
 
 
 def package(options) -> bool:
+    """All kernels, two of them on one machine."""
+    together = [TARGETS["6.1"], TARGETS["6.12"]] if options.kernel == "all" else []
+
     def package_one(target: Target) -> bool:
-        if not target.kernel:
+        if not target.kernel and target not in together:
             dkms.check(target, fetch.fetch(target))
         return True
 
     good = on_each(options, "cache", package_one)
-    if options.kernel != "all":
-        return good
-    targets = (TARGETS["6.1"], TARGETS["6.12"])
-    with locked(targets[0], "cache"), locked(targets[1], "cache"):
-        old, new = map(fetch.fetch, targets)
-        headers = {kernel.release: target.cache / kernel.build for target, kernel in zip(targets, (old, new))}
-        dkms.check_two(old, new, headers)
+    if together:
+        with locked(together[0], "cache"), locked(together[1], "cache"):
+            dkms.check_two(*((target, fetch.fetch(target)) for target in together))
     return good
 
 
