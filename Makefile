@@ -52,7 +52,7 @@ unit-test: setup ## Run the tests that need no module
 vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, leak or fall silent
 	$(VM) selftest --kernel 6.1
 
-vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*']
+vm-test: $(if $(findstring systemd,$(KERNEL)),deb,build) ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*'], or the packages': [KERNEL=debian13-systemd]
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
 dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module, also for a kernel that comes later: make dkms-test [KERNEL=6.12]

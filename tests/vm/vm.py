@@ -46,6 +46,7 @@ FILES = {
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 RELEASE = REPO / "target" / "release"
+SLOWNESS = float(os.environ.get("SNET_VM_SLOWNESS", 1))
 SHIPPED_CONFIG = REPO / "snetd" / "snetd.toml"
 
 
@@ -75,7 +76,7 @@ def kernels(_) -> bool:
 
 def stretched(target: Target, options) -> Target:
     """The target with all its time limits as much longer as this machine is busy."""
-    return replace(target, slowness=target.slowness * getattr(options, "slowness", 1.0))
+    return replace(target, slowness=target.slowness * getattr(options, "slowness", SLOWNESS))
 
 
 def on_each(options, what: str, function: Callable[[Target], bool]) -> bool:
@@ -206,6 +207,8 @@ def run(options) -> bool:
     wanted = chosen(options.scenario)
 
     def run_one(target: Target) -> bool:
+        if target.packaged:
+            return packaged.check(target)
         names = on(target, wanted, only=options.kernel != "all")
         if not names:
             return True
@@ -275,7 +278,7 @@ def boot_installed(options) -> bool:
 
 
 def boot_packaged(options) -> bool:
-    return on_each(options, "guest", lambda target: target.kernel is not None or packaged.check(target))
+    return on_each(options, "guest", lambda target: (target.kernel is not None and not target.packaged) or packaged.check(target))
 
 
 def selftest(options) -> bool:
@@ -307,7 +310,7 @@ def arguments() -> argparse.ArgumentParser:
     def with_guest(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
         sub.add_argument("--program", type=Path, action="append", default=[], help="also put this program into /usr/bin")
         sub.add_argument("--config", type=Path, help="snetd's configuration in the guest")
-        sub.add_argument("--slowness", type=float, default=float(os.environ.get("SNET_VM_SLOWNESS", 1)),
+        sub.add_argument("--slowness", type=float, default=SLOWNESS,
                          help="stretch every time limit by this, on a busy machine (default: $SNET_VM_SLOWNESS, or 1)")
         sub.add_argument("--guests", type=int, help="so many of a kernel's guests side by side (default: what fits)")
         sub.add_argument("--timeout", type=float, default=3600, help="seconds for one kernel's whole run")
