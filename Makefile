@@ -9,7 +9,7 @@ ARGS ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check deb install uninstall test unit-test vm-selftest vm-test dkms-test install-test debug-test soak demo demo-vm bench bench-kernel \
+.PHONY: help setup build generate format check deb install uninstall test unit-test vm-selftest vm-test dkms-test install-test power-test debug-test soak demo demo-vm bench bench-kernel \
 	vm-shell clean
 
 help: ## List the commands
@@ -58,9 +58,13 @@ vm-test: $(if $(findstring systemd,$(KERNEL)),deb,build) ## Run the module's tes
 dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module, also for a kernel that comes later: make dkms-test [KERNEL=6.12]
 	$(VM) dkms --kernel $(KERNEL)
 
-install-test: deb ## Boot systems with systemd: one with `make install`, one with the packages: make install-test [KERNEL=6.12]
+install-test: deb ## Boot systems with systemd: with `make install`, with the packages, on a disk whose power is cut: make install-test [KERNEL=6.12]
 	$(VM) installed $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
 	$(VM) packaged $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
+	$(VM) power --cuts 10 $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
+
+power-test: deb ## Cut the power of a system on a disk while rules are changed, 20 times: make power-test [KERNEL=6.12] [ARGS='--cuts 100 --seed 1']
+	$(VM) power $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
 
 debug-test: build ## Run the module's tests on a kernel with KASAN, lockdep, kmemleak and failing allocations (hours)
 	$(VM) run --kernel debug --timeout 14400 $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)

@@ -87,8 +87,8 @@ def modules(target: Target, kernel: Kernel) -> Path:
         stage = Path(work) / "root"
         staged = stage / "lib/modules" / kernel.release
         staged.mkdir(parents=True)
-        for path in _with_dependencies(available):
-            _place(available / path, staged / path)
+        for path in with_dependencies(available, GUEST_MODULES):
+            place(available / path, staged / path)
         for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
             if (available / name).exists():
                 shutil.copy(available / name, staged / name)
@@ -101,20 +101,21 @@ def modules(target: Target, kernel: Kernel) -> Path:
     return archive
 
 
-def _with_dependencies(available: Path) -> set[str]:
-    """Paths relative to the modules directory; a module that is built in or absent is no error."""
+def with_dependencies(available: Path, names: tuple[str, ...]) -> list[str]:
+    """Paths relative to the modules directory, each after what it needs; a module that is built in or absent is no error."""
     dependencies = {}
     if not (available / "modules.dep").exists():
-        return set()
+        return []
     for line in (available / "modules.dep").read_text().splitlines():
         path, _, needed = line.partition(":")
         dependencies[path] = needed.split()
     by_name = {Path(path).name.split(".")[0].replace("-", "_"): path for path in dependencies}
-    paths = {by_name[name] for name in GUEST_MODULES if name in by_name}
-    return paths | {needed for path in paths for needed in dependencies[path]}
+    paths = (by_name[name] for name in names if name in by_name)
+    # depmod names the innermost last.
+    return list(dict.fromkeys(needed for path in paths for needed in (*reversed(dependencies[path]), path)))
 
 
-def _place(source: Path, destination: Path) -> None:
+def place(source: Path, destination: Path) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix == ".xz":
         destination.with_suffix("").write_bytes(lzma.decompress(source.read_bytes()))

@@ -10,6 +10,7 @@ import argparse
 import fnmatch
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ import fetch
 import installed
 import module
 import packaged
+import power
 import programs
 import rootfs
 import secure_boot
@@ -281,6 +283,13 @@ def boot_packaged(options) -> bool:
     return on_each(options, "guest", lambda target: (target.kernel is not None and not target.packaged) or packaged.check(target))
 
 
+def cut_power(options) -> bool:
+    def check_one(target: Target) -> bool:
+        return target.kernel is not None or power.check(target, options.cuts, options.seed)
+
+    return on_each(options, "guest", check_one)
+
+
 def selftest(options) -> bool:
     os.environ.pop("CI", None)  # what is shown here is that a skip is told from a failure
     sys.path.insert(0, str(HERE / "selftest"))
@@ -330,6 +339,10 @@ def arguments() -> argparse.ArgumentParser:
     with_kernel(installing).set_defaults(kernel="6.12")
     packaging = command("packaged", boot_packaged, "install, upgrade and purge the packages of `make deb` in a system with systemd")
     with_kernel(packaging).set_defaults(kernel="6.12")
+    cutting = with_kernel(command("power", cut_power, "reboot such a system from its disk, and cut its power while rules are changed"))
+    cutting.set_defaults(kernel="6.12")
+    cutting.add_argument("--cuts", type=int, default=20, help="how often (default: 20)")
+    cutting.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="when (default: at random)")
     with_kernel(command("selftest", selftest, "check that the harness notices guests that misbehave"))
     benching = with_guest(command("bench", measure, "count the instructions that the module costs"))
     benching.add_argument("--only", nargs="+", choices=bench.BOOTS, help="only these security modules, snet among them")
