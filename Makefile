@@ -11,7 +11,7 @@ TARGET ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check deb install uninstall test unit-test fuzz vm-selftest vm-test dkms-test install-test debug-test soak demo demo-vm bench bench-kernel \
+.PHONY: help setup build generate format check deb install uninstall test unit-test fuzz vm-selftest vm-test dkms-test install-test power-test debug-test soak demo demo-vm bench bench-kernel \
 	vm-shell clean
 
 help: ## List the commands
@@ -59,15 +59,19 @@ fuzz: setup ## Fuzz the parsers of what others write, and keep what was found: m
 vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, leak or fall silent
 	$(VM) selftest --kernel 6.1
 
-vm-test: build ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*']
+vm-test: $(if $(findstring systemd,$(KERNEL)),deb,build) ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*'], or the packages': [KERNEL=debian13-systemd]
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
-dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module: make dkms-test [KERNEL=6.12]
+dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module, also for a kernel that comes later: make dkms-test [KERNEL=6.12]
 	$(VM) dkms --kernel $(KERNEL)
 
-install-test: deb ## Boot systems with systemd: one with `make install`, one with the packages: make install-test [KERNEL=6.12]
+install-test: deb ## Boot systems with systemd: with `make install`, with the packages, on a disk whose power is cut: make install-test [KERNEL=6.12]
 	$(VM) installed $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
 	$(VM) packaged $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
+	$(VM) power --cuts 10 $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
+
+power-test: deb ## Cut the power of a system on a disk while rules are changed, 20 times: make power-test [KERNEL=6.12] [ARGS='--cuts 100 --seed 1']
+	$(VM) power $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
 
 debug-test: build ## Run the module's tests on a kernel with KASAN, lockdep, kmemleak and failing allocations (hours)
 	$(VM) run --kernel debug --timeout 14400 $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)

@@ -101,8 +101,11 @@ struct proto_accept_arg {
 #define COMPAT_ACCEPT_ARG struct proto_accept_arg args = { flags, kern }, *arg = &args;
 #endif
 
-/* The RCU pointer to the flow labels of an IPv6 socket, which moved in 6.19. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+/*
+ * The RCU pointer to the flow labels of an IPv6 socket, which moved in 6.19, and in older
+ * series by their stable releases: Kbuild looks where it is.
+ */
+#ifdef COMPAT_FLOW_LABELS_MOVED
 #define compat_flow_labels(sk) (inet_sk(sk)->ipv6_fl_list)
 #else
 #define compat_flow_labels(sk) (inet6_sk(sk)->ipv6_fl_list)

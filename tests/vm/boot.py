@@ -49,7 +49,7 @@ class Outcome:
 @dataclass
 class Machine:
     """A guest to be started; `run` is what guest/runner.py reads as run.json; `number` tells apart those that run side
-    by side."""
+    by side; `disk` is an image that outlives it."""
 
     target: Target
     kernel: Kernel
@@ -57,6 +57,7 @@ class Machine:
     files: dict[str, Path]
     icount: bool = False
     number: int = 1
+    disk: Path | None = None
     compose: Callable[..., None] = rootfs.compose
     console: Path = field(init=False)
     errors: Path = field(init=False)
@@ -82,6 +83,9 @@ class Machine:
                    "-chardev", f"socket,id=report,path={report}", "-serial", "chardev:report"]
         if self.target.secure_boot:
             command += secure_boot.machine(initramfs.parent)
+        if self.disk:
+            command += ["-drive", f"if=none,id=disk,format=raw,cache=writeback,file={self.disk}",
+                        "-device", "virtio-blk-pci,drive=disk"]
         return command
 
     def start(self, on_report: Callable[[dict], str | None], overall: float) -> Outcome:
@@ -105,6 +109,11 @@ class Machine:
         """End the guest if it is there; who listens to it sees an early end."""
         if self.process:
             _end(self.process)
+
+    def cut(self) -> None:
+        """As if the power went: the guest has no say. What it had told is still heard."""
+        if self.process:
+            self.process.kill()
 
     def shell(self) -> int:
         """The kernel console on this terminal; returns when the person leaves."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Whether DKMS can build, sign, install and remove the module, by kernel/dkms.conf: with Debian's dkms, in a chroot.
 
-Owns: `<cache>/dkms/<kernel>/`: the staged sources, DKMS's tree, and a directory that takes the place of /lib/modules.
+Owns: `<cache>/dkms/<name>/`: the staged sources, DKMS's tree, and a directory that takes the place of /lib/modules.
 """
 
 import os
@@ -22,24 +22,34 @@ LEFT_OUT = shutil.ignore_patterns("tests", "__pycache__", "generate.py", "snet.y
 
 
 class Dkms:
-    """DKMS with directories of its own, for one kernel."""
+    """DKMS with directories of its own, `name`, for kernels whose tools run on `suite`: releases → headers."""
 
-    def __init__(self, target: Target, kernel: Kernel):
-        self.suite = target.toolchain or SUITE
-        self.kernel, self.headers = kernel, target.cache / kernel.build
-        self.home = CACHE / "dkms" / target.name
+    def __init__(self, name: str, suite: str, headers: dict[str, Path]):
+        self.suite, self.headers = suite, headers
+        self.home = CACHE / "dkms" / name
         shutil.rmtree(self.home, ignore_errors=True)
         self.tree, self.sources, self.modules = (self.home / name for name in ("tree", "src", "modules"))
-        for directory in (self.tree, self.sources, self.modules / kernel.release):
+        for directory in (self.tree, self.sources, self.modules):
             directory.mkdir(parents=True)
+        self.root = toolchain.prepare(self.suite, PACKAGES, f"dkms-{self.suite}")
         self._configure()
+        for release, tree in headers.items():
+            (self.modules / release).mkdir()
+            (self.modules / release / "build").symlink_to(tree)
 
     def _configure(self) -> None:
-        root = toolchain.prepare(self.suite, PACKAGES, f"dkms-{self.suite}")
-        (root / "etc/dkms/framework.conf.d").mkdir(parents=True, exist_ok=True)
-        (root / "etc/dkms/framework.conf.d/snet.conf").write_text(
-            f'sign_file="{self.headers}/scripts/sign-file"\n'
+        """Also for the hooks of kernel packages, which name no directory, and look for headers in /lib/modules."""
+        (self.root / "etc/dkms/framework.conf.d").mkdir(parents=True, exist_ok=True)
+        (self.root / "etc/dkms/framework.conf.d/snet.conf").write_text(
+            f'dkms_tree="{self.tree}"\nsource_tree="{self.sources}"\ninstall_tree="{self.modules}"\n'
+            f'sign_file="{next(iter(self.headers.values()))}/scripts/sign-file"\n'
             f'mok_signing_key="{self.home}/mok.key"\nmok_certificate="{self.home}/mok.pub"\n')
+        place = self.root / "lib/modules"
+        if place.is_symlink():
+            place.unlink()
+        elif place.is_dir():
+            place.rmdir()
+        place.symlink_to(self.modules)
 
     def stage(self) -> str:
         """The sources as /usr/src/snet-VERSION; returns VERSION."""
@@ -48,39 +58,75 @@ class Dkms:
         return version
 
     def __call__(self, *arguments: str) -> str:
-        command = ["dkms", *arguments, "--dkmstree", str(self.tree), "--sourcetree", str(self.sources),
-                   "--installtree", str(self.modules)]
-        done = subprocess.run(toolchain.inside(self.suite, command, PACKAGES, f"dkms-{self.suite}"), text=True,
+        return self._inside("dkms", *arguments)
+
+    def hook(self, which: str, release: str) -> None:
+        """What the kernel's package calls when it is installed or removed."""
+        self._inside(f"/etc/kernel/{which}.d/dkms", release)
+
+    def _inside(self, *command: str) -> str:
+        done = subprocess.run(toolchain.inside(self.suite, list(command), PACKAGES, f"dkms-{self.suite}"), text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "LC_ALL": "C.UTF-8"})
         if done.returncode != 0:
-            raise HarnessError(f"{' '.join(arguments)} with DKMS failed:\n{done.stdout}{self.log()}")
+            raise HarnessError(f"{' '.join(command)} failed:\n{done.stdout}{self.log()}")
         return done.stdout
 
     def log(self) -> str:
         return "".join(log.read_text() for log in self.tree.rglob("make.log"))
 
     def installed(self) -> list[Path]:
-        return sorted(self.modules.rglob("snet.ko*"))
+        # Not by rglob(): what is called build leads to the headers.
+        return sorted(self.modules.glob("*/updates/**/snet.ko*"))
 
 
 def check(target: Target, kernel: Kernel) -> None:
     """HarnessError where it doesn't work."""
-    dkms = Dkms(target, kernel)
+    headers = target.cache / kernel.build
+    dkms = Dkms(target.name, target.toolchain or SUITE, {kernel.release: headers})
     version = dkms.stage()
     module = ("-m", "snet", "-v", version, "-k", kernel.release)
     dkms("add", "-m", "snet", "-v", version)
-    dkms("build", *module, "--kernelsourcedir", str(dkms.headers))
+    dkms("build", *module, "--kernelsourcedir", str(headers))
     dkms("install", *module, "--no-depmod")
-    found = dkms.installed()
-    if len(found) != 1 or found[0].parent.name != "dkms":
-        raise HarnessError(f"{target.name}: DKMS installed {found or 'nothing'}")
-    fields = dict(line.split(":", 1) for line in subprocess.run(
-        ["modinfo", found[0]], capture_output=True, text=True, check=True).stdout.splitlines() if re.match(r"\w+:", line))
-    expected = {"version": version, "license": "GPL", "name": "snet", "signer": "DKMS module signing key"}
-    for name, value in expected.items():
-        if fields.get(name, "").strip() != value:
-            raise HarnessError(f"{target.name}: modinfo of DKMS's module says {name}: {fields.get(name, 'nothing')}")
+    _expect(dkms, version, kernel.release)
+    _remove(dkms, version)
+    print(f"ok   {target.name}: DKMS adds, builds, signs, installs and removes snet {version} for {kernel.release}", flush=True)
+
+
+def check_two(*kernels: tuple[Target, Kernel]) -> None:
+    """HarnessError where a kernel that is installed later doesn't get the module by itself, or one that goes takes the
+    other's along."""
+    dkms = Dkms("two", SUITE, {kernel.release: target.cache / kernel.build for target, kernel in kernels})
+    old, new = (kernel for _, kernel in kernels)
+    version = dkms.stage()
+    dkms("add", "-m", "snet", "-v", version)
+    dkms.hook("postinst", old.release)
+    _expect(dkms, version, old.release)
+    dkms.hook("postinst", new.release)
+    _expect(dkms, version, old.release, new.release)
+    dkms.hook("prerm", old.release)
+    _expect(dkms, version, new.release)
+    _remove(dkms, version)
+    print(f"ok   DKMS builds snet {version} for {new.release} when it comes to {old.release}, and keeps it when that goes",
+          flush=True)
+
+
+def _expect(dkms: Dkms, version: str, *releases: str) -> None:
+    """The module is there for these kernels and no other."""
+    found = {path.relative_to(dkms.modules).parts[0]: path for path in dkms.installed()}
+    if set(found) != set(releases):
+        raise HarnessError(f"DKMS has snet for {sorted(found)} instead of {sorted(releases)}")
+    for release, path in found.items():
+        fields = dict(line.split(":", 1) for line in subprocess.run(
+            ["modinfo", path], capture_output=True, text=True, check=True).stdout.splitlines() if re.match(r"\w+:", line))
+        expected = {"version": version, "license": "GPL", "name": "snet", "signer": "DKMS module signing key",
+                    "vermagic": release}
+        for name, value in expected.items():
+            if fields.get(name, "").strip().split(" SMP")[0] != value or path.parent.name != "dkms":
+                raise HarnessError(f"modinfo of DKMS's {path} says {name}: {fields.get(name, 'nothing')}")
+
+
+def _remove(dkms: Dkms, version: str) -> None:
     dkms("remove", "snet/" + version, "--all")
     if dkms.installed() or list((dkms.tree / "snet").glob("*")):
-        raise HarnessError(f"{target.name}: DKMS left something behind")
-    print(f"ok   {target.name}: DKMS adds, builds, signs, installs and removes snet {version} for {kernel.release}", flush=True)
+        raise HarnessError("DKMS left something behind")

@@ -55,7 +55,7 @@ def boot(target: Target, root: Path, tester: str, checks: tuple[str, ...], base:
     """Boots the base with what is in `root` and the module, as DKMS leaves it, and has guest/`tester`.py look at it."""
     with locked(target, "cache"):
         kernel = fetch.fetch(target)
-        _module(root, target, kernel, module.build(target, kernel)[0])
+        place_module(root, target, kernel, module.build(target, kernel)[0])
 
     def compose(_target, _kernel, _run, _files, out: Path) -> None:
         with out.open("wb") as initramfs:
@@ -93,7 +93,7 @@ def _uninstall(root: Path) -> None:
     print("ok   uninstalling leaves the configuration alone", flush=True)
 
 
-def _module(root: Path, target: Target, kernel: Kernel, ko: Path) -> None:
+def place_module(root: Path, target: Target, kernel: Kernel, ko: Path) -> None:
     """As DKMS leaves it, among the kernel's modules. The base's /lib is a link to usr/lib."""
     with rootfs.modules(target, kernel).open("rb") as archive:
         subprocess.run(["cpio", "-idm", "--quiet"], stdin=archive, cwd=root, check=True)

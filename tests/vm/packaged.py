@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The Debian packages that `make deb` made, installed with apt on a booted Debian 12, upgraded, removed and purged.
+"""The Debian packages that `make deb` made, installed with apt on a booted Debian, upgraded, removed and purged.
 
 Owns: the packages that the guest is given. What is done with them is guest/packaged.py's.
 """
@@ -22,18 +22,27 @@ MEMORY_MIB = 3072  # the whole Debian is in memory
 
 
 def check(target: Target) -> bool:
-    made = list((REPO / "target/deb").glob("snet_*.deb"))
-    if len(made) != 1:
-        raise HarnessError(f"there is no package in target/deb: run make deb first ({len(made)} found)")
     with tempfile.TemporaryDirectory() as work:
         root = Path(work) / "root"
         debs = root / "snet/debs"
         debs.mkdir(parents=True)
-        shutil.copy(made[0], debs / "this.deb")
-        _newer(made[0], debs / "next.deb", Path(work) / "unpacked")
+        shutil.copy(package(), debs / "this.deb")
+        _newer(package(), debs / "next.deb", Path(work) / "unpacked")
         shutil.copytree(REPO / "migrations", root / "snet/migrations")
-        base = rootfs.base((*PACKAGES, "apt"), "packaged", unused=())
-        return boot(replace(target, memory_mib=MEMORY_MIB), root, "packaged", CHECKS, base)
+        return boot(replace(target, memory_mib=MEMORY_MIB), root, "packaged", CHECKS, base(target))
+
+
+def package() -> Path:
+    """The one that `make deb` made."""
+    made = list((REPO / "target/deb").glob("snet_*.deb"))
+    if len(made) != 1:
+        raise HarnessError(f"there is no package in target/deb: run make deb first ({len(made)} found)")
+    return made[0]
+
+
+def base(target: Target) -> Path:
+    """The system that it is installed on."""
+    return rootfs.base((*PACKAGES, "apt"), f"{target.system}-packaged", unused=(), suite=target.system)
 
 
 def _newer(package: Path, out: Path, unpacked: Path) -> None:

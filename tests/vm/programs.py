@@ -20,10 +20,11 @@ FLAGS_I386 = ("-O2", "-Wall", "-Wextra", "-Werror", "-static", "-m32", "-march=i
 
 def build() -> dict[str, Path]:
     """Names (without suffixes) → the built programs; only those whose source or flags changed are compiled."""
-    return {source.name.split(".")[0]: _built(source) for source in sorted(SOURCES.glob("*.c"))}
+    return {source.name.split(".")[0]: built(source) for source in sorted(SOURCES.glob("*.c"))}
 
 
-def _built(source: Path) -> Path:
+def built(source: Path) -> Path:
+    """The program of this file."""
     flags = FLAGS_I386 if source.name.endswith(".i386.c") else FLAGS
     digest = hashlib.sha256(repr(flags).encode() + source.read_bytes()).hexdigest()[:16]
     name = source.name.split(".")[0]

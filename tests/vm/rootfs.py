@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the guest finds in its file system: a small Debian 12, the kernel's modules, our things.
+"""What the guest finds in its file system: a small Debian, the kernel's modules, our things.
 
 Owns: `<cache>/rootfs/` (the base archive), `<cache>/kernels/*/modules.cpio`, composing a run's initramfs.
 Must not: decide what runs in the guest (guest/init and guest/runner.py do).
@@ -19,7 +19,7 @@ from archive import source_lines
 from cpio import Writer
 from targets import CACHE, GUEST_MODULES, HERE, HarnessError, Kernel, Target
 
-SUITES = (("debian", "bookworm"), ("debian", "bookworm-updates"), ("security", "bookworm-security"))
+DEBIANS = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 PACKAGES = (
     "python3", "curl", "netcat-openbsd", "iproute2", "kmod", "procps", "util-linux", "mount", "nginx-light", "iputils-ping",
     "sqlite3", "strace", "nftables", "socat", "passwd", "libsctp1", "ca-certificates", "liburing2", "less",
@@ -38,20 +38,22 @@ UNUSED = (
 RECIPE = 2
 
 
-def base(packages: tuple[str, ...] = PACKAGES, name: str = "base", unused: tuple[str, ...] = UNUSED) -> Path:
+def base(packages: tuple[str, ...] = PACKAGES, name: str = "base", unused: tuple[str, ...] = UNUSED,
+         suite: str = "bookworm") -> Path:
     """The Debian part, made once; the name carries the recipe, so that a change makes a new one."""
-    recipe = hashlib.sha256(repr((RECIPE, SUITES, packages, unused)).encode()).hexdigest()[:12]
+    suites = (("debian", suite), ("debian", f"{suite}-updates"), ("security", f"{suite}-security"))
+    recipe = hashlib.sha256(repr((RECIPE, suites, packages, unused)).encode()).hexdigest()[:12]
     archive = CACHE / "rootfs" / f"{name}-{recipe}.cpio"
     if archive.exists():
         return archive
-    print("making the guest's Debian 12", flush=True)
+    print(f"making the guest's {DEBIANS[suite]}", flush=True)
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=f".{name}-") as work:
         tarball = Path(work) / "base.tar"
         mode = "root" if os.geteuid() == 0 else "auto"
         command = ["mmdebstrap", f"--mode={mode}", "--variant=essential", "--quiet", f"--include={','.join(packages)}",
                    "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-                   "bookworm", str(tarball), *source_lines(SUITES)]
+                   suite, str(tarball), *source_lines(suites)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             raise HarnessError(f"mmdebstrap failed:\n{done.stderr.strip()[-3000:]}")
@@ -85,8 +87,8 @@ def modules(target: Target, kernel: Kernel) -> Path:
         stage = Path(work) / "root"
         staged = stage / "lib/modules" / kernel.release
         staged.mkdir(parents=True)
-        for path in _with_dependencies(available):
-            _place(available / path, staged / path)
+        for path in with_dependencies(available, GUEST_MODULES):
+            place(available / path, staged / path)
         for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
             if (available / name).exists():
                 shutil.copy(available / name, staged / name)
@@ -99,20 +101,21 @@ def modules(target: Target, kernel: Kernel) -> Path:
     return archive
 
 
-def _with_dependencies(available: Path) -> set[str]:
-    """Paths relative to the modules directory; a module that is built in or absent is no error."""
+def with_dependencies(available: Path, names: tuple[str, ...]) -> list[str]:
+    """Paths relative to the modules directory, each after what it needs; a module that is built in or absent is no error."""
     dependencies = {}
     if not (available / "modules.dep").exists():
-        return set()
+        return []
     for line in (available / "modules.dep").read_text().splitlines():
         path, _, needed = line.partition(":")
         dependencies[path] = needed.split()
     by_name = {Path(path).name.split(".")[0].replace("-", "_"): path for path in dependencies}
-    paths = {by_name[name] for name in GUEST_MODULES if name in by_name}
-    return paths | {needed for path in paths for needed in dependencies[path]}
+    paths = (by_name[name] for name in names if name in by_name)
+    # depmod names the innermost last.
+    return list(dict.fromkeys(needed for path in paths for needed in (*reversed(dependencies[path]), path)))
 
 
-def _place(source: Path, destination: Path) -> None:
+def place(source: Path, destination: Path) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix == ".xz":
         destination.with_suffix("").write_bytes(lzma.decompress(source.read_bytes()))

@@ -43,7 +43,8 @@ class Target:
     """One kernel under test. `suites` are (archive, suite) pairs, archive `debian` or `security`;
     `toolchain` names the Debian suite in whose chroot modules are built (None: on this machine);
     `kernel` names the target whose kernel it boots, with another command line; `source` is the linux-source package of a kernel that is compiled here with `config`; `offers` is what scenarios
-    may require that other kernels don't have; `exclusive` means that no other scenarios run there."""
+    may require that other kernels don't have; `exclusive` means that no other scenarios run there; `system` is the Debian
+    that is booted where a whole one is, with systemd; `packaged` that the packages are installed there, in place of scenarios."""
 
     name: str
     about: str
@@ -62,6 +63,8 @@ class Target:
     offers: tuple[str, ...] = ()
     exclusive: bool = False
     secure_boot: bool = False
+    system: str = "bookworm"
+    packaged: bool = False
 
     def runs(self, requires: str | None) -> bool:
         return requires in self.offers if requires else not self.exclusive
@@ -128,6 +131,23 @@ TARGETS = {
             offers=("secure-boot", "scope-3"),
             exclusive=True,
             secure_boot=True,
+        ),
+        Target(
+            name="debian12-systemd",
+            about="Debian 12 with its kernel and systemd, on which the packages are installed",
+            kernel="6.1",
+            packaged=True,
+            default=False,
+        ),
+        Target(
+            name="debian13-systemd",
+            about="the same with Debian 13 and the kernel that it has by itself",
+            suites=(("debian", "trixie"), ("security", "trixie-security")),
+            toolchain="trixie",
+            sparse=False,
+            system="trixie",
+            packaged=True,
+            default=False,
         ),
         Target(
             name="debug",

@@ -10,6 +10,7 @@ import argparse
 import fnmatch
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ import fetch
 import installed
 import module
 import packaged
+import power
 import programs
 import rootfs
 import secure_boot
@@ -46,6 +48,7 @@ FILES = {
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 RELEASE = REPO / "target" / "release"
+SLOWNESS = float(os.environ.get("SNET_VM_SLOWNESS", 1))
 SHIPPED_CONFIG = REPO / "snetd" / "snetd.toml"
 
 
@@ -75,7 +78,7 @@ def kernels(_) -> bool:
 
 def stretched(target: Target, options) -> Target:
     """The target with all its time limits as much longer as this machine is busy."""
-    return replace(target, slowness=target.slowness * getattr(options, "slowness", 1.0))
+    return replace(target, slowness=target.slowness * getattr(options, "slowness", SLOWNESS))
 
 
 def on_each(options, what: str, function: Callable[[Target], bool]) -> bool:
@@ -110,12 +113,19 @@ def build(options) -> bool:
 
 
 def package(options) -> bool:
+    """All kernels, two of them on one machine."""
+    together = [TARGETS["6.1"], TARGETS["6.12"]] if options.kernel == "all" else []
+
     def package_one(target: Target) -> bool:
-        if not target.kernel:
+        if not target.kernel and target not in together:
             dkms.check(target, fetch.fetch(target))
         return True
 
-    return on_each(options, "cache", package_one)
+    good = on_each(options, "cache", package_one)
+    if together:
+        with locked(together[0], "cache"), locked(together[1], "cache"):
+            dkms.check_two(*((target, fetch.fetch(target)) for target in together))
+    return good
 
 
 def scenarios() -> dict[str, dict]:
@@ -199,6 +209,8 @@ def run(options) -> bool:
     wanted = chosen(options.scenario)
 
     def run_one(target: Target) -> bool:
+        if target.packaged:
+            return packaged.check(target)
         names = on(target, wanted, only=options.kernel != "all")
         if not names:
             return True
@@ -268,7 +280,14 @@ def boot_installed(options) -> bool:
 
 
 def boot_packaged(options) -> bool:
-    return on_each(options, "guest", lambda target: target.kernel is not None or packaged.check(target))
+    return on_each(options, "guest", lambda target: (target.kernel is not None and not target.packaged) or packaged.check(target))
+
+
+def cut_power(options) -> bool:
+    def check_one(target: Target) -> bool:
+        return target.kernel is not None or power.check(target, options.cuts, options.seed)
+
+    return on_each(options, "guest", check_one)
 
 
 def selftest(options) -> bool:
@@ -300,7 +319,7 @@ def arguments() -> argparse.ArgumentParser:
     def with_guest(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
         sub.add_argument("--program", type=Path, action="append", default=[], help="also put this program into /usr/bin")
         sub.add_argument("--config", type=Path, help="snetd's configuration in the guest")
-        sub.add_argument("--slowness", type=float, default=float(os.environ.get("SNET_VM_SLOWNESS", 1)),
+        sub.add_argument("--slowness", type=float, default=SLOWNESS,
                          help="stretch every time limit by this, on a busy machine (default: $SNET_VM_SLOWNESS, or 1)")
         sub.add_argument("--guests", type=int, help="so many of a kernel's guests side by side (default: what fits)")
         sub.add_argument("--timeout", type=float, default=3600, help="seconds for one kernel's whole run")
@@ -320,6 +339,10 @@ def arguments() -> argparse.ArgumentParser:
     with_kernel(installing).set_defaults(kernel="6.12")
     packaging = command("packaged", boot_packaged, "install, upgrade and purge the packages of `make deb` in a system with systemd")
     with_kernel(packaging).set_defaults(kernel="6.12")
+    cutting = with_kernel(command("power", cut_power, "reboot such a system from its disk, and cut its power while rules are changed"))
+    cutting.set_defaults(kernel="6.12")
+    cutting.add_argument("--cuts", type=int, default=20, help="how often (default: 20)")
+    cutting.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="when (default: at random)")
     with_kernel(command("selftest", selftest, "check that the harness notices guests that misbehave"))
     benching = with_guest(command("bench", measure, "count the instructions that the module costs"))
     benching.add_argument("--only", nargs="+", choices=bench.BOOTS, help="only these security modules, snet among them")

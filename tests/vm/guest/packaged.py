@@ -8,10 +8,9 @@ import hashlib
 import json
 import os
 import sqlite3
-import subprocess
 from pathlib import Path
 
-from system import answers, check, eventually, run, shown, visit
+from system import apt, check, is_up, rules, run, shown, visit
 
 DEBS = Path("/snet/debs")
 DATA = Path("/var/lib/snet")
@@ -20,20 +19,8 @@ DATABASE = DATA / "snet.db"
 PREVIOUS = 3
 
 
-def apt(*arguments: str, code: int = 0) -> str:
-    command = ["apt-get", "-qy", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env={
-        "DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-    assert done.returncode == code, f"{command} → {done.returncode}: {done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
-
-
 def installed_version() -> str:
     return run("dpkg-query", "-W", "-f${db:Status-Status} ${Version}", "snet", code=None)
-
-
-def is_up() -> None:
-    eventually(lambda: shown("ActiveState")["ActiveState"] == "active" and answers(), "snetd is up")
 
 
 def package_brings_a_running_daemon():
@@ -102,8 +89,7 @@ def database_of_the_previous_version_is_taken_over():
     apt("install", str(DEBS / "next.deb"))
     is_up()
     visit(7)
-    rules = [json.loads(line) for line in run("snet-tool", "rules", "--json").splitlines()]
-    assert [rule["note"] for rule in rules] == ["of the previous version"], rules
+    assert [rule["note"] for rule in rules()] == ["of the previous version"], rules()
     run("snet-tool", "rules", "history")  # which only the new schema has
 
 

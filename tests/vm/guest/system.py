@@ -2,7 +2,7 @@
 """What the checks of a booted system share: they run from its last service, one after the other, and it is switched off
 after them.
 
-Owns: commands and their answers, a server to visit, reporting. The checks are in installed.py and packaged.py.
+Owns: commands and their answers, a server to visit, reporting. The checks are in installed.py, packaged.py and rebooted.py.
 """
 
 import json
@@ -36,6 +36,29 @@ def eventually(condition, what: str, seconds: float = 60) -> None:
 
 def answers() -> bool:
     return subprocess.run(["snet-tool", "status"], capture_output=True).returncode == 0
+
+
+def is_up() -> None:
+    eventually(lambda: shown("ActiveState")["ActiveState"] == "active" and answers(), "snetd is up")
+
+
+def rules() -> list[dict]:
+    return [json.loads(line) for line in run("snet-tool", "rules", "--json").splitlines()]
+
+
+def unsound() -> list[str]:
+    """What `snet-tool doctor` finds that isn't as it should be."""
+    findings = run("snet-tool", "doctor", "--json", code=None).splitlines()
+    assert findings, "snet-tool doctor says nothing"
+    return [finding for finding in findings if json.loads(finding)["state"] != "ok"]
+
+
+def apt(*arguments: str, code: int = 0) -> str:
+    command = ["apt-get", "-qy", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env={
+        "DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    assert done.returncode == code, f"{command} → {done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
 
 
 def visit(code: int) -> None:
