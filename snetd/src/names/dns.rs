@@ -154,7 +154,10 @@ pub(crate) mod tests {
         packet.build_bytes_vec_compressed().unwrap()
     }
 
-    fn found(name: &str, records: &[&str]) -> Option<(Vec<String>, Vec<(String, u64)>)> {
+    /// Names, and addresses with their seconds.
+    type Found = (Vec<String>, Vec<(String, u64)>);
+
+    fn found(name: &str, records: &[&str]) -> Option<Found> {
         match read(&answer(7, name, records))? {
             Message::Answered(question, answer) => {
                 assert_eq!(

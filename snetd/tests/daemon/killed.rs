@@ -65,7 +65,7 @@ fn next(stored: &Stored, ids: &BTreeMap<u64, u64>, number: u64) -> (Stored, &'st
     let rules = &stored.seen.rules;
     let one = rules.iter().nth(number as usize % rules.len().max(1));
     match (number % 8, one) {
-        (_, _) if stored.seen.waits && number % 2 == 0 => {
+        (_, _) if stored.seen.waits && number.is_multiple_of(2) => {
             let seen = Seen { waits: false, ..stored.seen.clone() };
             (Stored { seen, ..stored.clone() }, "ConfirmRules", json!({}))
         }
