@@ -145,7 +145,7 @@ pub(crate) fn peer(text: &str) -> Result<Peer, String> {
 }
 
 /// `10.0.0.0/8`, or one address.
-fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = bare(text).parse::<IpAddr>() {
         return Ok(address.to_canonical().into());
     }
