@@ -68,7 +68,7 @@ dkms-test: setup ## Check that DKMS builds, signs, installs and removes the modu
 install-test: deb ## Boot systems with systemd: with `make install`, with the packages, on a disk whose power is cut: make install-test [KERNEL=6.12]
 	$(VM) installed $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
 	$(VM) packaged $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
-	$(VM) power --cuts 10 $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
+	$(VM) power --cuts 6 $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
 
 power-test: deb ## Cut the power of a system on a disk while rules are changed, 20 times: make power-test [KERNEL=6.12] [ARGS='--cuts 100 --seed 1']
 	$(VM) power $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)

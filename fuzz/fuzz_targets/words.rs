@@ -32,6 +32,10 @@ fuzz_target!(|text: &str| {
 });
 
 fn typed(word: &str) {
+    again::<libsnet::policy::HostPattern>(word);
+    again::<libsnet::policy::Container>(word);
+    again::<libsnet::policy::CommandPattern>(word);
+    again::<libsnet::types::Sha256>(word);
     if let Ok(net) = words::network(word) {
         assert_eq!(net, net.trunc());
         assert_eq!(words::network(&net.to_string()), Ok(net));

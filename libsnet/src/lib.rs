@@ -17,6 +17,7 @@
 pub mod client;
 pub mod control;
 pub mod policy;
+mod text;
 pub mod ticket_table;
 pub mod types;
 #[rustfmt::skip]

@@ -145,7 +145,7 @@ pub(crate) fn peer(text: &str) -> Result<Peer, String> {
 }
 
 /// `10.0.0.0/8`, or one address.
-fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = bare(text).parse::<IpAddr>() {
         return Ok(address.to_canonical().into());
     }
@@ -312,8 +312,23 @@ mod tests {
         assert_eq!(network("[::1]").unwrap().to_string(), "::1/128");
         assert_eq!(network("::ffff:192.0.2.1").unwrap().to_string(), "192.0.2.1/32");
         assert!(network("192.0.2.1:443").unwrap_err().contains("--port"));
-        assert!(network("example.org").unwrap_err().contains("host names"));
         assert!(network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn a_peer_may_be_a_host() {
+        let host = |text: &str| match peer(text) {
+            Ok(Peer::Host(host)) => host.to_string(),
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(
+            (host("Example.org."), host("*.example.org")),
+            ("example.org".into(), "*.example.org".into())
+        );
+        assert!(matches!(peer("10.0.0.0/8"), Ok(Peer::Network(_))));
+        for wrong in ["10.0.0", "a b", "www.*.org"] {
+            assert!(peer(wrong).unwrap_err().contains("name of a host"), "{wrong}");
+        }
     }
 
     #[test]

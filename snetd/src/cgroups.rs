@@ -21,7 +21,8 @@ pub(crate) fn all() -> Cgroups {
 
 /// What who makes a rule for a unit or a container should know. Blocks.
 pub(crate) fn note(spec: &RuleSpec) -> Option<String> {
-    if spec.unit.is_none() && spec.container.is_none() {
+    let named = spec.container.as_ref().filter(|name| !name.is_any());
+    if spec.unit.is_none() && named.is_none() {
         return None;
     }
     let cgroups = all();
@@ -30,7 +31,7 @@ pub(crate) fn note(spec: &RuleSpec) -> Option<String> {
         return Some(note.to_owned());
     }
     let unit = spec.unit.as_ref().filter(|unit| !cgroups.have(unit)).map(ToString::to_string);
-    let container = spec.container.as_ref().filter(|name| !cgroups.have_container(name));
+    let container = named.filter(|name| !cgroups.have_container(name));
     let missing = unit.or(container.map(|name| format!("container {name}")))?;
     Some(format!("{missing} isn't running now: there is no such cgroup"))
 }

@@ -160,8 +160,14 @@ mod tests {
     use libsnet::types::{Exe, ProcessKey};
     use std::process::{Child, Command, Stdio};
 
-    const ALL: Wants =
-        Wants { command: true, parent: true, sha256: true, cgroups: false, hosts: false };
+    const ALL: Wants = Wants {
+        command: true,
+        parent: true,
+        sha256: true,
+        cgroups: false,
+        hosts: false,
+        paths: false,
+    };
 
     struct Running(Child);
 

@@ -10,6 +10,7 @@ mod background;
 mod cgroups;
 mod compiled;
 mod config;
+mod confinement;
 mod containers;
 mod control;
 mod daemon;

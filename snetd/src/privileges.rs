@@ -9,6 +9,7 @@ use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::stat::{Mode, umask};
 
 use crate::config::{Config, KernelUse};
+use crate::confinement;
 
 /// What the daemon needs of root's power, in the order in which it needs it: the group of
 /// the socket (where its own is another one), memory that stays, the kernel module, to look
@@ -37,6 +38,7 @@ pub(crate) fn prepare(config: &Config) -> Result<()> {
     if let Err(error) = drop_capabilities() {
         tracing::warn!("the capabilities that aren't needed are kept: {error}");
     }
+    confine();
     match locked.context("can't lock the daemon's memory: set LimitMEMLOCK=infinity") {
         Ok(()) => Ok(()),
         Err(error) if config.kernel == KernelUse::Required => Err(error),
@@ -53,6 +55,14 @@ pub(crate) fn prepare_for_user() {
     umask(Mode::from_bits_truncate(0o077));
     if let Err(error) = drop_capabilities() {
         tracing::warn!("the capabilities that aren't needed are kept: {error}");
+    }
+    confine();
+}
+
+/// Threads made later are confined as well.
+fn confine() {
+    if let Err(error) = confinement::enter() {
+        tracing::warn!("system calls that aren't needed stay possible: {error:#}");
     }
 }
 

@@ -22,8 +22,8 @@ from report import Report
 from targets import HERE, REPO, HarnessError, Kernel, Target, locked
 
 # In the order in which guest/installed.py looks at them.
-CHECKS = ("daemon_is_there_before_the_network", "rule_denies_and_allows_a_program", "rule_is_about_a_unit_of_systemd",
-          "configuration_is_read_again",
+CHECKS = ("daemon_is_there_before_the_network", "programs_of_rules_have_tickets_at_the_next_boot",
+          "rule_denies_and_allows_a_program", "rule_is_about_a_unit_of_systemd", "configuration_is_read_again",
           "daemon_that_was_killed_comes_back_with_its_rules", "daemon_that_is_stopped_leaves_the_fallback",
           "daemon_has_few_rights")
 PACKAGES = ("systemd-sysv", "kmod", "python3", "curl", "iproute2", "procps")

@@ -41,7 +41,7 @@ from targets import HERE, REPO, TARGETS, HarnessError, Kernel, Target, locked, r
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86", "mmdebstrap": "mmdebstrap", "depmod": "kmod", "gcc": "build-essential",
     "pahole": "dwarves", "bc": "bc", "flex": "flex", "bison": "bison", "sparse": "sparse", "xz": "xz-utils",
-    "dpkg-deb": "dpkg", "unshare": "util-linux", "make": "make", "openssl": "openssl", "rsync": "rsync", "cpio": "cpio",
+    "dpkg-deb": "dpkg", "unshare": "util-linux", "make": "make", "openssl": "openssl", "rsync": "rsync", "cpio": "cpio", "mke2fs": "e2fsprogs",
 }
 FILES = {
     "/usr/include/libelf.h": "libelf-dev", "/usr/include/openssl/ssl.h": "libssl-dev",

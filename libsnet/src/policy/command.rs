@@ -6,8 +6,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 /// Longest pattern, in bytes.
 const MAX: usize = 4096;
 
@@ -92,17 +90,7 @@ impl fmt::Display for CommandPattern {
     }
 }
 
-impl Serialize for CommandPattern {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for CommandPattern {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+crate::text::serde_as_text!(CommandPattern);
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,8 @@ const IN_CONTAINERS: &[&str] =
 pub struct Wants {
     /// The cgroups of now.
     pub cgroups: bool,
+    /// Programs by their paths alone: nothing to look up, but a condition.
+    pub paths: bool,
     /// [`crate::types::Details::command`].
     pub command: bool,
     /// [`crate::types::Details::parent`].
@@ -35,7 +37,10 @@ impl Wants {
     pub fn of<'r>(rules: impl IntoIterator<Item = &'r Rule>) -> Self {
         let specs = rules.into_iter().map(|rule| &rule.spec).filter(|spec| spec.enabled);
         specs.fold(Self::default(), |wants, spec| Self {
-            cgroups: wants.cgroups || spec.unit.is_some() || spec.container.is_some(),
+            cgroups: wants.cgroups
+                || spec.unit.is_some()
+                || spec.container.as_ref().is_some_and(|container| !container.is_any()),
+            paths: wants.paths || spec.container.is_some(),
             command: wants.command || spec.command.is_some(),
             parent: wants.parent || spec.parent.is_some(),
             sha256: wants.sha256 || matches!(spec.program, Program::Sha256(_)),
@@ -65,6 +70,7 @@ impl Policy {
     pub fn missing(&self, subject: &Subject) -> Wants {
         let (wants, details) = (self.wants, &subject.details);
         Wants {
+            paths: false,
             cgroups: wants.cgroups && !self.cgroups.knows(subject.cgroup_id),
             command: wants.command && details.command.is_none(),
             parent: wants.parent && details.parent.is_none(),
@@ -82,7 +88,7 @@ impl Policy {
         subject: &Subject,
         freshness: Freshness,
     ) -> Option<Standing> {
-        if !self.wants.cgroups && !self.wants.details() {
+        if !self.wants.cgroups && !self.wants.paths && !self.wants.details() {
             return Some(Standing::Matches);
         }
         let mut known = true;
@@ -120,6 +126,9 @@ impl Policy {
         let Some(container) = &rule.spec.container else { return Some(true) };
         if !is_at_path(&rule.spec.program, subject) {
             return Some(false);
+        }
+        if container.is_any() {
+            return Some(true);
         }
         self.in_cgroup(subject, |cgroup| cgroup.is_in(container))
     }

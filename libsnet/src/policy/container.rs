@@ -4,8 +4,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 /// Fewest digits of an id that name a container, as runtimes print them.
 const SHORT: usize = 12;
 
@@ -13,7 +11,7 @@ const SHORT: usize = 12;
 const MAX: usize = 255;
 
 /// Whose processes a rule is about: those in the container with this name (`web`) or id
-/// (`f0e1d2c3b4a5`, or all of it).
+/// (`f0e1d2c3b4a5`, or all of it), or wherever they are (`any`): in a container or in none.
 ///
 /// Names are those that root's docker, podman, LXC or systemd-nspawn give. What users run without
 /// root has no name here: its cgroups are theirs to make.
@@ -33,6 +31,11 @@ impl Container {
         names.iter().map(AsRef::as_ref).any(|name| {
             name == self.0 || short && name.len() == 64 && digits(name) && name.starts_with(&self.0)
         })
+    }
+
+    /// Does it matter where the process is?
+    pub fn is_any(&self) -> bool {
+        self.0 == "any"
     }
 
     /// As it was written.
@@ -80,17 +83,7 @@ impl fmt::Display for Container {
     }
 }
 
-impl Serialize for Container {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Container {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+crate::text::serde_as_text!(Container);
 
 #[cfg(test)]
 mod tests {

@@ -6,12 +6,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Serialize};
-
 use super::compile::Standing;
 use super::{Freshness, Policy, Rule, RuleSpec};
 use crate::types::{Object, Scope};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Longest name, in bytes (RFC 1035, without the dot at its end).
 const MAX: usize = 253;
@@ -74,17 +72,7 @@ impl fmt::Display for HostPattern {
     }
 }
 
-impl Serialize for HostPattern {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for HostPattern {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+crate::text::serde_as_text!(HostPattern);
 
 /// The names that addresses stand for at a moment. Finding them out, and when they end, is the
 /// daemon's.

@@ -86,17 +86,7 @@ impl fmt::Display for Program {
     }
 }
 
-impl Serialize for Program {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Program {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+crate::text::serde_as_text!(Program);
 
 /// What a rule does with the calls that it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -239,7 +229,7 @@ pub enum RuleError {
     #[error("uid: {} is no user id, so that the rule could never match", u32::MAX)]
     NoUser,
     /// An end that can't be written as a date.
-    #[error("expires_at: before the year 1970 or after the year 9998; leave it out for never")]
+    #[error("expires_at: so far away that no date says it; leave it out for never")]
     NoDate,
     /// A path that no executable has.
     #[error("{0}: '{1}' isn't a plain absolute path (no '.' or '..' in it)")]
@@ -291,7 +281,7 @@ impl RuleSpec {
         if self.uid == Some(u32::MAX) {
             return Err(RuleError::NoUser);
         }
-        if self.expires_at.is_some_and(|end| !(0..Self::YEAR_9999).contains(&end)) {
+        if self.expires_at.is_some_and(|end| !(-Self::YEAR_9999..Self::YEAR_9999).contains(&end)) {
             return Err(RuleError::NoDate);
         }
         match (&self.host, self.scope.remote) {

@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::Container;
 
 /// Kinds of units that have processes.
@@ -88,17 +86,7 @@ impl fmt::Display for Unit {
     }
 }
 
-impl Serialize for Unit {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Unit {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+crate::text::serde_as_text!(Unit);
 
 /// The cgroups that there were at a moment: their ids ([`crate::types::Subject::cgroup_id`], which
 /// never come again), paths, and the containers that they are. Finding them is the daemon's.

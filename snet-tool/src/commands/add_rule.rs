@@ -59,8 +59,9 @@ pub(crate) struct Arguments {
     /// (/user.slice/user-1000.slice)
     #[arg(long, value_name = "UNIT|CGROUP")]
     unit: Option<Unit>,
-    /// Only processes in this container: a name or an id of docker, podman, LXC or systemd-nspawn
-    #[arg(long, value_name = "NAME|ID")]
+    /// Only processes in this container (a name or an id of docker, podman, LXC or systemd-nspawn);
+    /// any: the program by its path, in whatever container or in none
+    #[arg(long, value_name = "NAME|ID|any")]
     container: Option<Container>,
     /// Only with a command line like this: a pattern ('* /usr/local/bin/backup.py*')
     #[arg(long, value_name = "PATTERN")]

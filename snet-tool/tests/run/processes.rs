@@ -132,6 +132,10 @@ fn a_rule_for_a_container_is_about_no_process_outside() {
     let call = ["test", "/bin/app", "tcp", "connect", "--to", "192.0.2.1:1", "--container"];
     assert_eq!(tool(&home, &[&call[..], &["web"]].concat()).code, Some(3));
     assert_eq!(tool(&home, &[&call[..], &["db"]].concat()).code, Some(0));
+    let copy = home.path().join("anywhere").to_str().unwrap().to_owned();
+    fs::copy("/usr/bin/curl", &copy).unwrap();
+    home.done(&["deny", &copy, "tcp", "connect", "--container", "any"]);
+    assert!(!fetches(&home, &[&copy, "-sS", &server.url()]));
     let refused = tool(&home, &["deny", "any", "--container", "a/b"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
 }

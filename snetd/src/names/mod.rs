@@ -110,6 +110,7 @@ impl Names {
 enum Woken {
     Packets(io::Result<()>),
     Waiter(Option<oneshot::Sender<()>>),
+    Rules,
     Time,
 }
 
@@ -131,6 +132,8 @@ impl Observer {
                 Woken::Waiter(None) => return,
                 Woken::Waiter(Some(waiter)) => waiters.push(waiter),
                 Woken::Packets(Err(error)) => self.lose(&error),
+                // They may mean others, which end at other times.
+                Woken::Rules => end = None,
                 Woken::Packets(Ok(())) | Woken::Time => {}
             }
             while let Ok(waiter) = self.waiting.try_recv() {
@@ -161,7 +164,7 @@ impl Observer {
         tokio::select! {
             ready = packets => Woken::Packets(ready),
             waiter = self.waiting.recv() => Woken::Waiter(waiter),
-            () = self.names.changed.notified() => Woken::Time,
+            () = self.names.changed.notified() => Woken::Rules,
             () = sleep_until(until.into()), if !idle => Woken::Time,
         }
     }

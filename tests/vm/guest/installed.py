@@ -28,6 +28,19 @@ def daemon_is_there_before_the_network():
     assert status["kernel"], status
 
 
+def programs_of_rules_have_tickets_at_the_next_boot():
+    """What snet-early gave to the module before snetd was there, of which this boot has no rule yet, and what it will give."""
+    assert run("systemctl", "is-active", "snet-early").strip() == "active"
+    started = [int(run("systemctl", "show", unit, "-pActiveEnterTimestampMonotonic", "--value"))
+               for unit in ("snet-early", "snetd")]
+    assert 0 < started[0] <= started[1], started
+    run("snet-tool", "allow", "curl", "udp", "send")
+    early = Path("/var/lib/snet/early.json")
+    eventually(lambda: "/usr/bin/curl" in early.read_text(), "the ticket for the next boot")
+    run("snet-tool", "rules", "delete", "1")
+    eventually(lambda: "/usr/bin/curl" not in early.read_text(), "its end")
+
+
 def rule_denies_and_allows_a_program():
     visit(0)
     run("snet-tool", "deny", "curl", "tcp", "connect")

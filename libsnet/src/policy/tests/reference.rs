@@ -132,7 +132,7 @@ impl World {
                 (_, id) => id.map(|id| id == 7),
             },
             match (container.as_str(), cgroup) {
-                ("", _) => Some(true),
+                ("" | "any", _) => Some(true),
                 _ if nowhere => Some(false),
                 (name, id) => id.map(|id| id == 7 && name == "web"),
             },

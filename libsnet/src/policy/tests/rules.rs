@@ -92,7 +92,8 @@ fn a_user_and_an_end_are_some_that_there_can_be() {
         (0, Ok(())),
         (year_9999 - 1, Ok(())),
         (year_9999, Err(RuleError::NoDate)),
-        (-1, Err(RuleError::NoDate)),
+        (-1, Ok(())),
+        (i64::MIN, Err(RuleError::NoDate)),
     ] {
         assert_eq!(RuleSpec { expires_at: Some(end), ..rule.clone() }.check(), checked);
     }

@@ -141,7 +141,7 @@ fn conditions() -> impl Strategy<Value = [Option<&'static str>; 4]> {
     let one = |choice: &'static [&'static str]| option::weighted(0.05, select(choice));
     let unit = one(&["web.slice", "/web.slice/a.service"]);
     let parent = one(&["wget", CURL, "/usr/bin/*"]);
-    (unit, one(&["web", "db"]), one(&["* -x*", "curl"]), parent).prop_map(<[_; 4]>::from)
+    (unit, one(&["web", "db", "any"]), one(&["* -x*", "curl"]), parent).prop_map(<[_; 4]>::from)
 }
 
 /// Rules numbered from 1.
