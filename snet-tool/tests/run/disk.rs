@@ -7,11 +7,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
-use crate::harness::{Home, Ran};
+use crate::harness::{Home, Ran, eventually};
 
 const NOTHING: Option<&str> = None;
 
@@ -79,11 +80,16 @@ impl Disk {
         fs::remove_file(self.place.join("filler")).unwrap();
     }
 
-    /// Makes it read-only or writable, while nothing on it is open.
+    /// Makes it read-only or writable, once nothing on it is open: a process that has ended may
+    /// have threads that haven't.
     pub(crate) fn remount(&self, read_only: bool) {
         let read_only = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
         let flags = MsFlags::MS_REMOUNT | read_only;
-        mount(NOTHING, &self.place, NOTHING, flags, NOTHING).unwrap();
+        eventually("the end of who writes", || {
+            let done = mount(NOTHING, &self.place, NOTHING, flags, NOTHING);
+            (done != Err(Errno::EBUSY)).then_some(done)
+        })
+        .unwrap();
     }
 
     /// As ext4 does by itself when it finds a fault.
