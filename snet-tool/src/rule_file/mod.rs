@@ -127,3 +127,24 @@ pub(crate) fn line(spec: &RuleSpec) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    const PAGE: &str = include_str!("../../../packaging/snet-rules.5");
+
+    #[test]
+    fn the_page_tells_every_field_and_its_example_is_right() {
+        let unknown = "version = 1\n[[rule]]\nnothing = 1\n";
+        let errors = super::parse(unknown).unwrap_err();
+        let (_, expected) = errors[0].split_once("expected one of ").unwrap();
+        let fields: Vec<&str> = expected.split(", ").map(|field| field.trim_matches('`')).collect();
+        assert!(fields.len() > 15, "{fields:?}");
+        for field in &fields {
+            assert!(PAGE.contains(&format!(".It Ic {field}\n")), "{field} isn't in the page");
+        }
+        assert_eq!(PAGE.matches(".It Ic ").count(), fields.len());
+        let (_, example) = PAGE.split_once(".Bd -literal -offset indent\n").unwrap();
+        let (example, _) = example.split_once(".Ed").unwrap();
+        assert_eq!(super::parse(example).unwrap().len(), 2);
+    }
+}

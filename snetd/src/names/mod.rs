@@ -139,7 +139,8 @@ impl Observer {
             while let Ok(waiter) = self.waiting.try_recv() {
                 waiters.push(waiter);
             }
-            let news = self.look(&policy.hosts_meant().await).await;
+            let waited_for = !waiters.is_empty();
+            let news = self.look(&policy.hosts_meant().await, waited_for).await;
             if news || end.is_none_or(|end| end <= Instant::now()) {
                 match policy.follow_names().await {
                     Ok(next) => end = next,
@@ -195,8 +196,8 @@ impl Observer {
         self.problems.set(Part::Names, problem);
     }
 
-    /// Takes all that has come. Is something of it new?
-    async fn look(&mut self, meant: &[HostPattern]) -> bool {
+    /// Takes all that has come, and asks if a call waits for that. Is something of it new?
+    async fn look(&mut self, meant: &[HostPattern], waited_for: bool) -> bool {
         let mut news = false;
         if let Some(written) = self.files.look() {
             self.names.table().set_written(written);
@@ -215,7 +216,7 @@ impl Observer {
                 self.lose(&error);
             }
         }
-        if let Some(asked) = &mut self.asked {
+        if let Some(asked) = self.asked.as_mut().filter(|_| waited_for) {
             asked.retain(|_, at| now.duration_since(*at) < ASK_EVERY);
             let names = meant.iter().filter_map(HostPattern::name).map(str::to_owned);
             let names: Vec<String> = names.filter(|name| !asked.contains_key(name)).collect();
