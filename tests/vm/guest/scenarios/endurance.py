@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Wear: what must still hold with hundreds of held threads, and after the hundredth load or death of a decider."""
 
+import os
 import random
 import signal
 import time
@@ -52,10 +53,12 @@ def answer_for(decider, seconds, tickets=True):
 @scenario(timeout=900, module=False)
 def loads_and_unloads_under_traffic_100_times(g):
     """A program goes on calling while the module comes, a decider registers, gives verdicts and tickets, holds what
-    it doesn't answer, and the module goes: a hundred times (8 times on a slow kernel) no call ends but as it may."""
+    it doesn't answer, and the module goes: a hundred times no call ends but as it may (30 times on kernels
+    after 6.1, since it takes minutes; 8 times on a slow one)."""
     traffic = Restless(g, 6)
     slowest = 0.0
-    for _ in range(8 if g.slow_kernel else 100):
+    times = 8 if g.slow_kernel else 100 if os.uname().release.startswith("6.1.") else 30
+    for _ in range(times):
         g.load_module()
         decider = Decider(*CALLS_OF_TRAFFIC, deadline=60000)
         answer_for(decider, 0.2)
@@ -64,7 +67,7 @@ def loads_and_unloads_under_traffic_100_times(g):
         decider.close()
     counts = traffic.end()
     g.assert_equal(set(counts) - MAY_HAPPEN, set(), "outcomes that no call may have")
-    g.assert_true(min(counts["EACCES"], counts["ECONNREFUSED"]) > (10 if g.slow_kernel else 100), counts)
+    g.assert_true(min(counts["EACCES"], counts["ECONNREFUSED"]) > times, counts)
     # It waits until every task has been seen to rest, which takes long where all of them are slow.
     g.assert_took(0, slowest, 20 if g.slow_kernel else 5, "seconds of the slowest unload")
 
