@@ -172,10 +172,11 @@ impl PolicyControl {
         self.enforce(current, next).await.map(drop)
     }
 
-    /// Looks again at the programs that may be the subject's file, and at the cgroups if the
-    /// subject's is none that is known; gives the generation of the policy for which that was
-    /// done. Waits until answers of name servers are known that came before the call, and completes what is known of the subject. No ticket contradicts the new policy: the
-    /// decider issues none that a program still to be looked at might decide otherwise.
+    /// Waits until the answers of name servers are known that came before the call, looks again at
+    /// the programs that may be the subject's file, at the cgroups if the subject's is none that
+    /// is known, and completes what is known of the subject; gives the generation of the policy
+    /// for which that was done. No ticket contradicts the new policy: the decider issues none that
+    /// something still to be looked at might decide otherwise.
     pub(crate) async fn look_at(&self, subject: &mut Subject, object: &Object) -> Result<u64> {
         let place = subject.exe.as_ref().map(|exe| exe.path.clone()).unwrap_or_default();
         if self.current.lock().await.policy.misses_host(object) {

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Patterns of command lines: `* /usr/local/bin/backup.py *`.
 
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 /// Longest pattern, in bytes.
@@ -14,7 +12,7 @@ const MAX: usize = 4096;
 ///
 /// Who starts a program chooses its command line, and a program may write over its own: this
 /// tells the scripts of an interpreter apart, and no friend from foe.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandPattern(glob::Pattern);
 
 /// A text that is no pattern of command lines.
@@ -55,32 +53,6 @@ impl FromStr for CommandPattern {
             return Err(refuse("it has a control character, for which ? may stand"));
         }
         glob::Pattern::new(text).map(Self).map_err(|error| refuse(error.msg))
-    }
-}
-
-impl PartialEq for CommandPattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for CommandPattern {}
-
-impl PartialOrd for CommandPattern {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for CommandPattern {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_str().cmp(other.as_str())
-    }
-}
-
-impl Hash for CommandPattern {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
     }
 }
 

@@ -41,18 +41,24 @@ pub(super) fn narrow<'a>(
         if !left.overlaps(other) {
             continue;
         }
-        let others: Vec<Option<IpNet>> = match (&rule.spec.host, object.remote) {
-            (None, _) => vec![other.remote],
-            // Any address may come to stand for the host, but for the one at hand it is known.
-            (Some(host), Some(peer)) => {
-                let address = Some(IpNet::from(peer.ip()));
-                left.remote = address;
-                if hosts.is(peer.ip(), host) { vec![address] } else { Vec::new() }
-            }
-            (Some(_), None) => EVERYWHERE.map(Some).to_vec(),
+        let Some(host) = &rule.spec.host else {
+            left = cut(&left, object, &other.possible())?;
+            continue;
         };
-        for remote in others {
-            let other = Scope { remote, ..other.clone() };
+        let addresses = match object.remote {
+            // Any address may come to stand for the host, but for the one at hand it is known.
+            Some(peer) => {
+                let address = IpNet::from(peer.ip());
+                left.remote = Some(address);
+                if !hosts.is(peer.ip(), host) {
+                    continue;
+                }
+                &[address][..]
+            }
+            None => &EVERYWHERE,
+        };
+        for address in addresses {
+            let other = Scope { remote: Some(*address), ..other.clone() };
             if left.overlaps(&other) {
                 left = cut(&left, object, &other.possible())?;
             }

@@ -2,16 +2,14 @@
 //! Patterns of paths: `/opt/*/bin/server`, `/nix/store/*/bin/firefox`, `/home/*/**/*.AppImage`.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::path::Path;
 
 use glob::MatchOptions;
 
 /// Which paths a rule is about. `*` and `?` stand for anything within a part of a path, `**` for
 /// any parts, `[abc]` for one of these.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern(glob::Pattern);
 
 const OPTIONS: MatchOptions = MatchOptions {
@@ -45,32 +43,6 @@ impl Pattern {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for Pattern {}
-
-impl PartialOrd for Pattern {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Pattern {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_str().cmp(other.as_str())
-    }
-}
-
-impl Hash for Pattern {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
     }
 }
 

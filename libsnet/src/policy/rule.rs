@@ -50,16 +50,15 @@ impl FromStr for Program {
             text: text.to_owned(),
             expected: "expected a name without '/', an absolute path, or any".to_owned(),
         };
+        if let Some(digits) = text.strip_prefix(SHA256) {
+            let expected = |error: ParseSha256Error| ParseProgramError {
+                text: text.to_owned(),
+                expected: error.to_string(),
+            };
+            return digits.parse().map(Self::Sha256).map_err(expected);
+        }
         match text {
             "any" => Ok(Self::Any),
-            _ if text.starts_with(SHA256) => {
-                let digits = text.strip_prefix(SHA256).unwrap_or_default();
-                let expected = |error: ParseSha256Error| ParseProgramError {
-                    text: text.to_owned(),
-                    expected: error.to_string(),
-                };
-                digits.parse().map(Self::Sha256).map_err(expected)
-            }
             "" | "." | ".." => Err(refuse()),
             _ if text.contains('\0') => Err(refuse()),
             _ if text.starts_with('/') && Pattern::is_one(text) => {
