@@ -1,24 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The same rules, tickets and journal as with the kernel module.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
-
 use libsnet::control::{JournalEntry, StatusReply, TicketRecord};
 use nix::sys::signal::{Signal, kill};
 
 use crate::harness::{Home, Ran, Server, eventually};
-
-/// Connects to the port on each line of its input, and says what came of it.
-const VISITOR: &str = "
-import socket, sys
-for line in sys.stdin:
-    try:
-        socket.create_connection(('127.0.0.1', int(line)), timeout=30).close()
-        print('reached', flush=True)
-    except OSError as error:
-        print(error.strerror, flush=True)
-";
+use crate::visitor::Visitor;
 
 #[test]
 fn a_fresh_home_needs_nothing_but_the_command() {
@@ -49,18 +36,8 @@ fn a_fresh_home_needs_nothing_but_the_command() {
 fn a_ticket_decides_the_next_calls_until_its_rule_goes() {
     let (home, server) = (Home::denying().begun(), Server::start());
     home.done(&["allow", "/usr/bin/python3", "tcp", "connect"]);
-    let mut visitor = home
-        .supervised(&["/usr/bin/python3", "-uc", VISITOR])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut answers = BufReader::new(visitor.stdout.take().unwrap()).lines();
-    let mut questions = visitor.stdin.take().unwrap();
-    let mut visit = || {
-        writeln!(questions, "{}", server.port).unwrap();
-        answers.next().unwrap().unwrap()
-    };
+    let mut visitor = Visitor::of(&home, &[]);
+    let mut visit = || visitor.visit(&server);
     assert_eq!(visit(), "reached");
     assert_eq!(visit(), "reached");
     let status: StatusReply = serde_json::from_str(&home.done(&["status", "--json"])).unwrap();
@@ -72,26 +49,15 @@ fn a_ticket_decides_the_next_calls_until_its_rule_goes() {
     let deleted = home.done(&["rules", "delete", "1"]);
     assert!(deleted.contains("1 ticket"), "{deleted}");
     assert_eq!(visit(), "Permission denied");
-    drop(questions);
-    assert!(visitor.wait().unwrap().success());
+    visitor.end();
 }
 
 #[test]
 fn a_daemon_that_is_killed_comes_again_and_the_program_goes_on() {
     let (home, server) = (Home::denying().begun(), Server::start());
     home.done(&["allow", "/usr/bin/python3", "tcp", "connect"]);
-    let mut visitor = home
-        .supervised(&["/usr/bin/python3", "-uc", VISITOR])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut answers = BufReader::new(visitor.stdout.take().unwrap()).lines();
-    let mut questions = visitor.stdin.take().unwrap();
-    let mut visit = || {
-        writeln!(questions, "{}", server.port).unwrap();
-        answers.next().unwrap().unwrap()
-    };
+    let mut visitor = Visitor::of(&home, &[]);
+    let mut visit = || visitor.visit(&server);
     assert_eq!(visit(), "reached");
     let first = home.daemon().unwrap();
     kill(first, Signal::SIGKILL).unwrap();
@@ -99,8 +65,7 @@ fn a_daemon_that_is_killed_comes_again_and_the_program_goes_on() {
     // is too busy for that, the fallback denies.
     eventually("a daemon", || (visit() == "reached").then_some(()));
     assert_ne!(home.daemon(), Some(first));
-    drop(questions);
-    assert!(visitor.wait().unwrap().success());
+    visitor.end();
 }
 
 #[test]

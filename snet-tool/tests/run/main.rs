@@ -22,3 +22,4 @@ mod rule_sets;
 mod semantics;
 mod soak;
 mod sound;
+mod visitor;

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::harness::{Home, Ran, Server};
+use crate::visitor::Visitor;
 
 fn tool(home: &Home, arguments: &[&str]) -> Ran {
     home.tool(arguments).output().unwrap().into()
@@ -45,41 +46,18 @@ fn the_scripts_of_an_interpreter_are_told_apart_by_the_command_line() {
     assert_eq!(tool(&home, &call[..6]).code, Some(3));
 }
 
-/// Fetches twice; before the second time it waits for a line.
-const TWICE: &str = "
-import socket, sys
-for line in sys.stdin:
-    with socket.socket() as s:
-        print(s.connect_ex(('127.0.0.1', int(sys.argv[1]))), flush=True)
-";
-
 #[test]
 fn a_rule_for_a_command_line_reaches_processes_that_had_a_ticket() {
-    use std::io::{BufRead, BufReader, Write};
-    use std::process::Stdio;
     let (home, server) = (Home::with("").begun(), Server::start());
     home.done(&["allow", "/usr/bin/python3", "tcp", "connect"]);
-    let port = server.port.to_string();
-    let mut visitor = home
-        .supervised(&["/usr/bin/python3", "-c", TWICE, &port, "marked"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut answers = BufReader::new(visitor.stdout.take().unwrap()).lines();
-    let mut questions = visitor.stdin.take().unwrap();
-    let mut visit = || {
-        writeln!(questions).unwrap();
-        answers.next().unwrap().unwrap()
-    };
-    assert_eq!(visit(), "0");
+    let mut visitor = Visitor::of(&home, &["marked"]);
+    assert_eq!(visitor.visit(&server), "reached");
     let added = home.done(&["deny", "/usr/bin/python3", "tcp", "connect", "--command", "* other"]);
     assert!(!added.contains("revoked"), "it isn't about the process: {added}");
     let added = home.done(&["deny", "/usr/bin/python3", "tcp", "connect", "--command", "* marked"]);
     assert!(added.contains("revoked 1 ticket"), "{added}");
-    assert_eq!(visit(), nix::libc::EACCES.to_string());
-    drop(questions);
-    visitor.wait().unwrap();
+    assert_eq!(visitor.visit(&server), "Permission denied");
+    visitor.end();
 }
 
 #[test]
