@@ -26,6 +26,13 @@ pub(crate) struct Args {
     /// watch, and tickets for the programs of rules
     #[arg(long, conflicts_with_all = ["no_kernel", "user"])]
     pub(crate) early: bool,
+    /// Write the database to standard output, and end: a daemon may run. This is for snet-tool
+    #[arg(long, conflicts_with_all = ["early", "restore"])]
+    pub(crate) backup: bool,
+    /// Put what --backup wrote, from standard input, in the place of the database, and end: no
+    /// daemon may run. This is for snet-tool
+    #[arg(long, conflicts_with = "early")]
+    pub(crate) restore: bool,
     /// Never talk to the kernel module, as with `kernel = "off"`
     #[arg(long)]
     no_kernel: bool,

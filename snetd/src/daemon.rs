@@ -31,7 +31,7 @@ use crate::names::{Names, Observer};
 use crate::policy_control::PolicyControl;
 use crate::problems::{Part, Problems};
 use crate::service::{self, Signals, Wish};
-use crate::store::Store;
+use crate::store::{Place, Store};
 use crate::supervisors::Supervisors;
 
 /// Events that may wait for a look at their program.
@@ -46,6 +46,8 @@ pub(crate) struct Daemon {
     log_level: LogLevel,
     listener: Arc<Listener>,
     store: Store,
+    /// Nothing is restored over the database meanwhile.
+    _place: Option<Place>,
     policy: Arc<PolicyControl>,
     decider: Decider,
     thread: JoinHandle<()>,
@@ -67,6 +69,7 @@ impl Daemon {
     pub(crate) async fn start(args: Args, config: Config, log_level: LogLevel) -> Result<Self> {
         let supervisors = Supervisors::default();
         let listener = Arc::new(listen(&config, supervisors.clone())?);
+        let place = Place::shared(config.database.as_path())?;
         let store = Store::open(config.database.as_path()).await?;
         let problems = Arc::new(Problems::default());
         let (names, observer) = Names::new(Arc::clone(&problems));
@@ -93,6 +96,7 @@ impl Daemon {
             log_level,
             listener,
             store,
+            _place: place,
             policy: Arc::new(policy),
             decider,
             thread,
@@ -232,7 +236,11 @@ impl Daemon {
 }
 
 /// The first policy. What is over is deleted later: it may be that nothing can be written now.
-async fn compile(store: &Store, config: &Config, names: Names) -> Result<(Compiled, Ends)> {
+pub(crate) async fn compile(
+    store: &Store,
+    config: &Config,
+    names: Names,
+) -> Result<(Compiled, Ends)> {
     let inputs = Arc::new(Inputs::of(config)?);
     let mut ends = Ends::default();
     ends.were_over(&store.over(now()).await?);

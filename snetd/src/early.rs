@@ -58,6 +58,11 @@ fn place(config: &Config) -> PathBuf {
     config.database.as_path().with_file_name("early.json")
 }
 
+/// Makes the file follow a policy that no daemon has in force yet.
+pub(crate) fn renew(config: &Config, current: &Compiled) -> Result<()> {
+    write(&place(config), &tickets(current))
+}
+
 /// Keeps the file in step with the policy, as long as the daemon runs.
 pub(crate) async fn keep(policy: Arc<PolicyControl>, config: Config) {
     let place = place(&config);

@@ -2,11 +2,15 @@
 //! What the process asks of the system for itself, before it has threads.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use crate::config::{Config, KernelUse};
 use crate::confinement;
@@ -57,6 +61,40 @@ pub(crate) fn prepare_for_user() {
         tracing::warn!("the capabilities that aren't needed are kept: {error}");
     }
     confine();
+}
+
+/// Prepares a copy of the database, whoever asks for it: it is done by whoever could have done it
+/// all the same. Where that is a daemon that somebody got into, what was left in place of the
+/// database leads root nowhere, and no file of root's is left there.
+pub(crate) fn prepare_for_copy(database: &Path) -> Result<()> {
+    umask(Mode::from_bits_truncate(0o077));
+    if let Some((user, group)) = owner_of_way(database)?.filter(|_| Uid::effective().is_root()) {
+        setgroups(&[]).context("can't leave root's groups")?;
+        setresgid(group, group, group).context("can't become the group of the database")?;
+        setresuid(user, user, user).context("can't become the owner of the database")?;
+    }
+    confine();
+    Ok(())
+}
+
+/// Below a directory of somebody's, all is theirs. Nothing where all directories are root's.
+fn owner_of_way(file: &Path) -> Result<Option<(Uid, Gid)>> {
+    let way: Vec<&Path> = file.ancestors().skip(1).collect();
+    for directory in way.into_iter().rev() {
+        match directory.metadata() {
+            Ok(found) if found.uid() != 0 => {
+                return Ok(Some((Uid::from_raw(found.uid()), Gid::from_raw(found.gid()))));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => break,
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("can't look at the directory {}", directory.display())
+                });
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Threads made later are confined as well.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::args::Args;
+use crate::backup;
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::early;
@@ -37,6 +38,9 @@ fn begin(args: Args) -> Result<()> {
         let _ = writeln!(std::io::stdout(), "{}: no errors", args.file()?.display());
         return Ok(());
     }
+    if args.backup || args.restore {
+        return copy(&args, &config);
+    }
     let log_level = logging::begin(config.log_level);
     if args.early {
         let tickets = event_loop()?.block_on(early::load(&config))?;
@@ -53,6 +57,18 @@ fn begin(args: Args) -> Result<()> {
     // A worker may hang on a file system; the process needn't.
     runtime.shutdown_background();
     ended
+}
+
+/// Says on standard error what was done, as standard output may be the database.
+fn copy(args: &Args, config: &Config) -> Result<()> {
+    privileges::prepare_for_copy(config.database.as_path())?;
+    let runtime = event_loop()?;
+    let done = if args.backup {
+        runtime.block_on(backup::backup(config))?
+    } else {
+        runtime.block_on(backup::restore(args, config))?
+    };
+    writeln!(std::io::stderr(), "{}", serde_json::to_string(&done)?).context("can't say so")
 }
 
 fn event_loop() -> Result<tokio::runtime::Runtime> {

@@ -13,10 +13,12 @@
 //! acknowledged must survive a power cut, and journal batches with `NORMAL`, which costs no
 //! `fsync` per batch and may lose the last seconds of the journal, never consistency.
 
+mod copy;
 mod disk;
 mod history;
 mod journal;
 mod open;
+mod place;
 mod proposals;
 mod row;
 mod rules;
@@ -34,9 +36,12 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
+pub(crate) use copy::{Contents, Image, receive};
 use disk::Matter;
 pub(crate) use history::{Replaced, Replacement};
 pub(crate) use journal::{LogQuery, Retention, RuleHits};
+pub(crate) use open::{is_header, prepare_directory};
+pub(crate) use place::Place;
 pub(crate) use rules::{Change, RuleTransaction};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
@@ -217,10 +222,15 @@ impl Writer<'_> {
         begun.inspect_err(|_| *failed = true).with_context(place)
     }
 
-    /// For tests that look behind the statements.
+    /// For what looks behind the statements.
+    fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        self.held.connection.as_mut().context("nothing can be written to the database")
+    }
+
+    /// The same for tests.
     #[cfg(test)]
     fn raw(&mut self) -> &mut SqliteConnection {
-        self.held.connection.as_mut().unwrap()
+        self.connection().unwrap()
     }
 }
 
