@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use libsnet::policy::Action;
 
 use crate::commands::{
-    Session, add_rule, answer, completions, doctor, log, man, open, pending, replay, rules, run,
-    status, test, tickets, watch,
+    Session, add_rule, answer, backup, completions, doctor, log, man, open, pending, replay,
+    restore, rules, run, status, test, tickets, watch,
 };
 use crate::exit::{self, Exit};
 use crate::output::{Color, Output};
@@ -105,6 +105,10 @@ enum Command {
     Status(status::Arguments),
     /// What keeps it from working, and what to do about it
     Doctor(doctor::Arguments),
+    /// Copy the whole database, rules and journal, to a file
+    Backup(backup::Arguments),
+    /// Put a backup in the place of the database, while snetd is stopped
+    Restore(restore::Arguments),
     /// Write the completions of a shell to stdout
     Completions(completions::Arguments),
     /// Write the man pages
@@ -134,6 +138,8 @@ impl Cli {
             Command::Run(arguments) => run::run(arguments, &session),
             Command::Status(arguments) => status::run(arguments, &session),
             Command::Doctor(arguments) => doctor::run(&arguments, &session),
+            Command::Backup(arguments) => backup::run(&arguments, &session),
+            Command::Restore(arguments) => restore::run(&arguments, &session),
             Command::Completions(arguments) => completions::run(arguments, &session),
             Command::Man(arguments) => man::run(arguments, &session),
         }

@@ -8,6 +8,7 @@ mod call;
 mod cli;
 mod client;
 mod commands;
+mod copying;
 mod exit;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

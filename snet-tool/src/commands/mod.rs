@@ -3,6 +3,7 @@
 
 pub(crate) mod add_rule;
 pub(crate) mod answer;
+pub(crate) mod backup;
 pub(crate) mod completions;
 mod decision;
 pub(crate) mod doctor;
@@ -12,6 +13,7 @@ pub(crate) mod open;
 pub(crate) mod pending;
 mod program_notes;
 pub(crate) mod replay;
+pub(crate) mod restore;
 mod review;
 mod rule_sets;
 mod rule_text;
