@@ -113,7 +113,9 @@ impl Home {
             let stat = fs::read_to_string(format!("/proc/{daemon}/stat")).unwrap_or_default();
             let lives =
                 stat.rsplit(") ").next().is_some_and(|left| left.starts_with(['R', 'S', 'D']));
-            (!lives).then_some(())
+            // Its files are open until the last of its threads is gone.
+            let threads = fs::read_dir(format!("/proc/{daemon}/task")).map_or(0, Iterator::count);
+            (!lives && threads <= 1).then_some(())
         });
     }
 

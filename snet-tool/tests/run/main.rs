@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod asking;
+mod backup;
+mod backup_faults;
+mod backup_rights;
 mod clock;
 mod deciding;
 mod disk;
