@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use libsnet::policy::Action;
 
 use crate::commands::{
-    Session, add_rule, answer, completions, doctor, log, man, open, pending, replay, rules, run,
-    status, test, tickets, watch,
+    Session, add_rule, answer, backup, completions, doctor, log, man, open, pending, replay, rules,
+    run, status, test, tickets, watch,
 };
 use crate::exit::{self, Exit};
 use crate::output::{Color, Output};
@@ -99,6 +99,10 @@ enum Command {
     Replay(replay::Arguments),
     /// Decisions as they are made
     Watch(watch::Arguments),
+    /// Write rules, history and journal to a file
+    Backup(backup::BackupArguments),
+    /// Put such a file in the place of the database
+    Restore(backup::RestoreArguments),
     /// Run a program under the firewall, without the kernel module
     Run(run::Arguments),
     /// Is the firewall at work?
@@ -131,6 +135,8 @@ impl Cli {
             Command::Log(arguments) => log::run(arguments, &session),
             Command::Replay(arguments) => replay::run(&arguments, &session),
             Command::Watch(arguments) => watch::run(arguments, &session),
+            Command::Backup(arguments) => backup::backup(&arguments, &session),
+            Command::Restore(arguments) => backup::restore(&arguments, &session),
             Command::Run(arguments) => run::run(arguments, &session),
             Command::Status(arguments) => status::run(arguments, &session),
             Command::Doctor(arguments) => doctor::run(&arguments, &session),

@@ -35,7 +35,7 @@ pub(crate) enum Exit {
 pub(crate) const HELP: &str = "\
 With --json:
   one document for a single answer (show, test, status, allow, deny, ask, answer,
-  open)
+  open, backup, restore)
   one document on each line for lists, streams and several changes (rules, tickets, log, watch,
   pending, doctor)
   errors and notes stay text, on stderr

@@ -95,7 +95,7 @@ impl UserDaemon {
 }
 
 /// The snetd that belongs to this snet-tool: beside it, or else one that is installed.
-fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("SNETD") {
         return Ok(PathBuf::from(named));
     }

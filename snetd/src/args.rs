@@ -26,6 +26,15 @@ pub(crate) struct Args {
     /// watch, and tickets for the programs of rules
     #[arg(long, conflicts_with_all = ["no_kernel", "user"])]
     pub(crate) early: bool,
+    /// Write the database to this file, and end; a daemon may run
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["early", "restore"])]
+    pub(crate) backup: Option<PathBuf>,
+    /// Put this file, which --backup wrote, in the place of the database, and end; no daemon may run
+    #[arg(long, value_name = "FILE", conflicts_with = "early")]
+    pub(crate) restore: Option<PathBuf>,
+    /// With --backup: over a file that exists
+    #[arg(long, requires = "backup")]
+    pub(crate) force: bool,
     /// Never talk to the kernel module, as with `kernel = "off"`
     #[arg(long)]
     no_kernel: bool,

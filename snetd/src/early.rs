@@ -58,6 +58,17 @@ fn place(config: &Config) -> PathBuf {
     config.database.as_path().with_file_name("early.json")
 }
 
+/// No tickets at the next boot, until a daemon has written them anew.
+pub(crate) fn forget(config: &Config) -> Result<()> {
+    let place = place(config);
+    match fs::remove_file(&place) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("can't remove {}", place.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Keeps the file in step with the policy, as long as the daemon runs.
 pub(crate) async fn keep(policy: Arc<PolicyControl>, config: Config) {
     let place = place(&config);

@@ -7,6 +7,7 @@ mod answers;
 mod args;
 mod audit;
 mod background;
+mod backup;
 mod cgroups;
 mod compiled;
 mod config;

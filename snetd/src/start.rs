@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::args::Args;
+use crate::backup::{self, Done};
 use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::early;
@@ -37,6 +38,10 @@ fn begin(args: Args) -> Result<()> {
         let _ = writeln!(std::io::stdout(), "{}: no errors", args.file()?.display());
         return Ok(());
     }
+    if let Some(done) = copying(&args, &config)? {
+        let line = serde_json::to_string(&done)?;
+        return writeln!(std::io::stdout(), "{line}").context("can't say what was done");
+    }
     let log_level = logging::begin(config.log_level);
     if args.early {
         let tickets = event_loop()?.block_on(early::load(&config))?;
@@ -53,6 +58,16 @@ fn begin(args: Args) -> Result<()> {
     // A worker may hang on a file system; the process needn't.
     runtime.shutdown_background();
     ended
+}
+
+/// What was asked for in place of a daemon, and is done.
+fn copying(args: &Args, config: &Config) -> Result<Option<Done>> {
+    let done = match (&args.backup, &args.restore) {
+        (Some(file), _) => event_loop()?.block_on(backup::backup(config, file, args.force)),
+        (None, Some(file)) => event_loop()?.block_on(backup::restore(config, file)),
+        (None, None) => return Ok(None),
+    };
+    done.map(Some)
 }
 
 fn event_loop() -> Result<tokio::runtime::Runtime> {

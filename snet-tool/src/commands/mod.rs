@@ -3,6 +3,7 @@
 
 pub(crate) mod add_rule;
 pub(crate) mod answer;
+pub(crate) mod backup;
 pub(crate) mod completions;
 mod decision;
 pub(crate) mod doctor;

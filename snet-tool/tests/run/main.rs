@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod asking;
+mod backup;
 mod clock;
 mod deciding;
 mod disk;

@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 pub(crate) use listener::Listener;
 pub(crate) use places::Bounds;
 pub(crate) use role::Access;
+pub(crate) use socket::lock;
 
 /// What the wire needs of the daemon.
 pub(crate) trait Controller: Send + Sync + 'static {

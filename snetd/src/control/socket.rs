@@ -56,7 +56,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Takes the lock beside the socket, for as long as the daemon lives.
-pub(super) fn lock(socket: &Path) -> Result<Flock<File>> {
+pub(crate) fn lock(socket: &Path) -> Result<Flock<File>> {
     let path = with_suffix(socket, ".lock");
     let file = OpenOptions::new()
         .create(true)

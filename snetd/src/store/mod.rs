@@ -13,6 +13,7 @@
 //! acknowledged must survive a power cut, and journal batches with `NORMAL`, which costs no
 //! `fsync` per batch and may lose the last seconds of the journal, never consistency.
 
+pub(crate) mod copy;
 mod disk;
 mod history;
 mod journal;
@@ -217,10 +218,15 @@ impl Writer<'_> {
         begun.inspect_err(|_| *failed = true).with_context(place)
     }
 
-    /// For tests that look behind the statements.
+    /// For what reads behind the statements.
+    fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        self.held.connection.as_mut().context("nothing can be written to the database")
+    }
+
+    /// The same, for tests.
     #[cfg(test)]
     fn raw(&mut self) -> &mut SqliteConnection {
-        self.held.connection.as_mut().unwrap()
+        self.connection().unwrap()
     }
 }
 

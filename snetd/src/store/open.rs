@@ -54,7 +54,7 @@ pub(super) async fn prepare(file: &Path) -> Result<()> {
 }
 
 /// The directory must keep others from replacing the file in it.
-fn prepare_directory(file: &Path) -> Result<()> {
+pub(super) fn prepare_directory(file: &Path) -> Result<()> {
     let Some(directory) = file.parent() else { bail!("{} names no file", file.display()) };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(|| {
         format!("can't make the directory {} for the database", directory.display())
@@ -116,18 +116,23 @@ pub(super) async fn inspect_current(file: &Path, reading: &SqliteConnectOptions)
 
 /// The version of the schema of a sound file.
 async fn inspect_by(file: &Path, reading: &SqliteConnectOptions) -> Result<Option<i64>> {
-    let damaged = |error: sqlx::Error| refusal(file, &format!("reading it failed ({error})"));
-    let mut connection = match reading.connect().await {
-        Ok(connection) => connection,
-        Err(error) => bail!(damaged(error)),
-    };
+    match look(reading).await {
+        Ok(version) => Ok(version),
+        Err(why) => bail!(refusal(file, &why)),
+    }
+}
+
+/// The version of the schema, or why the file can't be used.
+pub(super) async fn look(reading: &SqliteConnectOptions) -> Result<Option<i64>, String> {
+    let damaged = |error: sqlx::Error| format!("reading it failed ({error})");
+    let mut connection = reading.connect().await.map_err(damaged)?;
     let found = examine(&mut connection).await;
     // The connection only read: closing it can fail, but not harm.
     let _ = connection.close().await;
     match found {
         Ok(Examined::Sound(version)) => Ok(version),
-        Ok(Examined::Refused(why)) => bail!(refusal(file, &why)),
-        Err(error) => bail!(damaged(error)),
+        Ok(Examined::Refused(why)) => Err(why),
+        Err(error) => Err(damaged(error)),
     }
 }
 
