@@ -179,6 +179,14 @@ TARGETS = {
 }
 
 
+def package(name: str) -> Path:
+    """The one of that name which `make deb` made."""
+    made = list((REPO / "target/deb").glob(f"{name}_*.deb"))
+    if len(made) != 1:
+        raise HarnessError(f"there is no package {name} in target/deb: run make deb first ({len(made)} found)")
+    return made[0]
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A kernel that is ready: paths are relative to its directory in the cache."""

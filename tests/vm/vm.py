@@ -188,7 +188,7 @@ def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     if target.secure_boot and "snet/snet.ko" in files:
         files["snet/signed/snet.ko"] = secure_boot.signed_module(target, kernel, files["snet/snet.ko"])
     files |= {f"snet/bin/{name}": path for name, path in programs.build().items()}
-    optional = {f"snet/bin/{name}": RELEASE / "examples" / name for name in ("ticket_model", "decide")}
+    optional = {f"snet/bin/{name}": RELEASE / "examples" / name for name in ("client_checks", "decide", "ticket_model")}
     optional["snet/examples/decide.py"] = REPO / "libsnet" / "examples" / "decide.py"
     optional |= {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
     optional |= {f"usr/bin/{path.name}": path for path in options.program}
@@ -211,7 +211,7 @@ def run(options) -> bool:
 
     def run_one(target: Target) -> bool:
         if target.packaged:
-            return packaged.check(target)
+            return packaged.check(target) and power.check(target, power.CUTS_UNLESS_TOLD, random.randrange(1 << 32))
         names = on(target, wanted, only=options.kernel != "all")
         if not names:
             return True
@@ -342,7 +342,7 @@ def arguments() -> argparse.ArgumentParser:
     with_kernel(packaging).set_defaults(kernel="6.12")
     cutting = with_kernel(command("power", cut_power, "reboot such a system from its disk, and cut its power while rules are changed"))
     cutting.set_defaults(kernel="6.12")
-    cutting.add_argument("--cuts", type=int, default=20, help="how often (default: 20)")
+    cutting.add_argument("--cuts", type=int, default=power.CUTS_UNLESS_TOLD, help=f"how often (default: {power.CUTS_UNLESS_TOLD})")
     cutting.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="when (default: at random)")
     with_kernel(command("selftest", selftest, "check that the harness notices guests that misbehave"))
     benching = with_guest(command("bench", measure, "count the instructions that the module costs"))
