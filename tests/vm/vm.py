@@ -152,6 +152,8 @@ def chosen(patterns: list[str]) -> dict[str, str | None]:
 def on(target: Target, wanted: dict[str, str | None], only: bool) -> list[str]:
     """Those of the scenarios that run on this kernel; none of them is a mistake where it is the `only` one."""
     names = [name for name, requires in wanted.items() if target.runs(requires)]
+    if target.sample and not only:
+        names = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in target.sample)]
     if only and not names:
         kinds = sorted({requires or "an ordinary kernel" for requires in wanted.values()})
         raise HarnessError(f"nothing to run on {target.name}: what was asked for requires {', '.join(kinds)}")
