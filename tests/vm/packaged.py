@@ -17,9 +17,12 @@ from installed import PACKAGES, boot
 from targets import REPO, HarnessError, Target, package
 
 # In the order in which guest/packaged.py does them.
-CHECKS = ("package_brings_a_running_daemon", "package_has_what_belongs_to_it", "upgrade_keeps_rules_and_configuration",
+CHECKS = ("page_on_installing_prints_what_it_says",
+          "package_brings_a_running_daemon", "package_has_what_belongs_to_it", "upgrade_keeps_rules_and_configuration",
           "downgrade_is_refused_and_changes_nothing", "removal_keeps_the_data",
           "database_of_the_previous_version_is_taken_over", "purge_leaves_nothing")
+# What the first one runs, and by what. It leaves the package installed, as if nothing had been done with it.
+PAGE = ("docs/install.md", "tests/native/document.py")
 MEMORY_MIB = 3072  # the whole Debian is in memory
 
 
@@ -31,6 +34,8 @@ def check(target: Target) -> bool:
         shutil.copy(package("snet"), debs / "this.deb")
         _newer(package("snet"), debs / "next.deb", Path(work) / "unpacked")
         shutil.copytree(REPO / "migrations", root / "snet/migrations")
+        for file in PAGE:
+            shutil.copy(REPO / file, root / "snet")
         return boot(replace(target, memory_mib=MEMORY_MIB), root, "packaged", CHECKS, base(target), dkms.built)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import subprocess
 from pathlib import Path
 
 from system import apt, check, is_up, rules, run, shown, visit
@@ -99,6 +100,11 @@ def purge_leaves_nothing():
     left = [str(path) for place in ("etc", "lib", "run", "usr", "var") for path in Path("/", place).rglob("*snet*")
             if not str(path).startswith(("/usr/lib/modules/", "/lib/modules/")) and "snet-check.service" not in path.name and not path.is_relative_to("/run/systemd")]
     assert left == [], left
+
+
+def page_on_installing_prints_what_it_says():
+    done = subprocess.run(["python3", "/snet/document.py", "/snet/install.md", "/usr/bin"], capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 check(globals())
