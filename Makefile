@@ -44,6 +44,7 @@ uninstall: ## Take it away again; rules and configuration are kept
 
 test: ## Run every test, but on the debug kernel, with cuts of the power and on Debian 13
 	$(MAKE) unit-test
+	$(MAKE) deb
 	$(MAKE) --jobs=2 --output-sync vm-selftest dkms-test
 	$(MAKE) vm-test
 	$(MAKE) install-test
@@ -62,7 +63,7 @@ vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, 
 vm-test: $(if $(findstring systemd,$(KERNEL)),deb,build) ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*'], or the packages': [KERNEL=debian13-systemd]
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
-dkms-test: setup ## Check that DKMS builds, signs, installs and removes the module, also for a kernel that comes later: make dkms-test [KERNEL=6.12]
+dkms-test: deb ## Check that the package has DKMS build, sign, install and remove the module, also for a kernel that comes later: make dkms-test [KERNEL=6.12]
 	$(VM) dkms --kernel $(KERNEL)
 
 install-test: deb ## Boot systems with systemd: one with `make install`, one with the packages: make install-test [KERNEL=6.12]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Whether DKMS can build, sign, install and remove the module, by kernel/dkms.conf: with Debian's dkms, in a chroot.
+"""Whether DKMS builds, signs, installs and removes the module when its package comes and goes: with Debian's dkms, in a chroot.
 
-Owns: `<cache>/dkms/<name>/`: the staged sources, DKMS's tree, and a directory that takes the place of /lib/modules.
+Owns: `<cache>/toolchains/<suite>-dkms/`, whose /lib/modules has the headers of what is built for, and nothing else.
 """
 
 import os
@@ -11,61 +11,55 @@ import subprocess
 from pathlib import Path
 
 import toolchain
-from targets import CACHE, REPO, HarnessError, Kernel, Target
+from targets import HarnessError, Kernel, Target, package
 
 # The last two are what the headers depend on besides.
 PACKAGES = ("dkms", "gcc", "make", "kmod", "openssl", "libelf1", "dwarves")
 # Where the kernel's build tools run: a target without a toolchain of its own has tools for Debian 12.
 SUITE = "bookworm"
-# What an installed source package has of kernel/.
-LEFT_OUT = shutil.ignore_patterns("tests", "__pycache__", "generate.py", "snet.yaml", "*.o", "*.ko", "*.cmd", "*.mod*")
 
 
 class Dkms:
-    """DKMS with directories of its own, `name`, for kernels whose tools run on `suite`: releases → headers."""
+    """DKMS in its chroot, where this target's kernel is installed and the package isn't."""
 
-    def __init__(self, name: str, suite: str, headers: dict[str, Path]):
-        self.suite, self.headers = suite, headers
-        self.home = CACHE / "dkms" / name
-        shutil.rmtree(self.home, ignore_errors=True)
-        self.tree, self.sources, self.modules = (self.home / name for name in ("tree", "src", "modules"))
-        for directory in (self.tree, self.sources, self.modules):
-            directory.mkdir(parents=True)
-        self.root = toolchain.prepare(self.suite, PACKAGES, f"dkms-{self.suite}")
-        self._configure()
-        for release, tree in headers.items():
-            (self.modules / release).mkdir()
-            (self.modules / release / "build").symlink_to(tree)
+    def __init__(self, target: Target, kernel: Kernel):
+        self.suite = target.toolchain or SUITE
+        self.root = toolchain.prepare(self.suite, PACKAGES, f"{self.suite}-dkms")
+        self.tree, self.modules = self.root / "var/lib/dkms", self.root / "usr/lib/modules"
+        # One may be left of a test that failed.
+        self._inside("dpkg", "--purge", "snet-dkms")
+        for directory in (self.tree, self.modules):
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+        settings = self.root / "etc/dkms/framework.conf.d/snet.conf"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(f'sign_file="{target.cache / kernel.build}/scripts/sign-file"\n')
+        self.add(target, kernel)
 
-    def _configure(self) -> None:
-        """Also for the hooks of kernel packages, which name no directory, and look for headers in /lib/modules."""
-        (self.root / "etc/dkms/framework.conf.d").mkdir(parents=True, exist_ok=True)
-        (self.root / "etc/dkms/framework.conf.d/snet.conf").write_text(
-            f'dkms_tree="{self.tree}"\nsource_tree="{self.sources}"\ninstall_tree="{self.modules}"\n'
-            f'sign_file="{next(iter(self.headers.values()))}/scripts/sign-file"\n'
-            f'mok_signing_key="{self.home}/mok.key"\nmok_certificate="{self.home}/mok.pub"\n')
-        place = self.root / "lib/modules"
-        if place.is_symlink():
-            place.unlink()
-        elif place.is_dir():
-            place.rmdir()
-        place.symlink_to(self.modules)
+    def add(self, target: Target, kernel: Kernel) -> None:
+        """Its headers are installed from now on."""
+        (self.modules / kernel.release).mkdir()
+        (self.modules / kernel.release / "build").symlink_to(target.cache / kernel.build)
 
-    def stage(self) -> str:
-        """The sources as /usr/src/snet-VERSION; returns VERSION."""
-        version = re.search(r'^PACKAGE_VERSION="(.*)"$', (REPO / "kernel/dkms.conf").read_text(), re.MULTILINE)[1]
-        shutil.copytree(REPO / "kernel", self.sources / f"snet-{version}", ignore=LEFT_OUT)
-        return version
+    def install(self) -> str:
+        """The package, which has DKMS build the module for the newest kernel here; returns its version."""
+        shutil.copy(package("snet-dkms"), self.root / "snet-dkms.deb")
+        self._inside("dpkg", "--install", "/snet-dkms.deb")
+        return self._inside("dpkg-query", "-W", "-f${Version}", "snet-dkms")
 
-    def __call__(self, *arguments: str) -> str:
-        return self._inside("dkms", *arguments)
+    def purge(self) -> None:
+        """It leaves nothing behind."""
+        self._inside("dpkg", "--purge", "snet-dkms")
+        left = [*self.installed(), *(self.tree / "snet").glob("*"), *(self.root / "usr/src").glob("snet*")]
+        if left:
+            raise HarnessError(f"snet-dkms left behind {left}")
 
     def hook(self, which: str, release: str) -> None:
         """What the kernel's package calls when it is installed or removed."""
         self._inside(f"/etc/kernel/{which}.d/dkms", release)
 
     def _inside(self, *command: str) -> str:
-        done = subprocess.run(toolchain.inside(self.suite, list(command), PACKAGES, f"dkms-{self.suite}"), text=True,
+        done = subprocess.run(toolchain.inside(self.suite, list(command), PACKAGES, f"{self.suite}-dkms"), text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "LC_ALL": "C.UTF-8"})
         if done.returncode != 0:
             raise HarnessError(f"{' '.join(command)} failed:\n{done.stdout}{self.log()}")
@@ -81,34 +75,35 @@ class Dkms:
 
 def check(target: Target, kernel: Kernel) -> None:
     """HarnessError where it doesn't work."""
-    headers = target.cache / kernel.build
-    dkms = Dkms(target.name, target.toolchain or SUITE, {kernel.release: headers})
-    version = dkms.stage()
-    module = ("-m", "snet", "-v", version, "-k", kernel.release)
-    dkms("add", "-m", "snet", "-v", version)
-    dkms("build", *module, "--kernelsourcedir", str(headers))
-    dkms("install", *module, "--no-depmod")
+    dkms = Dkms(target, kernel)
+    version = dkms.install()
     _expect(dkms, version, kernel.release)
-    _remove(dkms, version)
-    print(f"ok   {target.name}: DKMS adds, builds, signs, installs and removes snet {version} for {kernel.release}", flush=True)
+    dkms.purge()
+    print(f"ok   {target.name}: snet-dkms {version} has DKMS build, sign and install the module for {kernel.release}, and remove it",
+          flush=True)
 
 
-def check_two(*kernels: tuple[Target, Kernel]) -> None:
+def built(target: Target, kernel: Kernel) -> Path:
+    """The module as the package installs it."""
+    dkms = Dkms(target, kernel)
+    _expect(dkms, dkms.install(), kernel.release)
+    return dkms.installed()[0]
+
+
+def check_two(first: tuple[Target, Kernel], second: tuple[Target, Kernel]) -> None:
     """HarnessError where a kernel that is installed later doesn't get the module by itself, or one that goes takes the
     other's along."""
-    dkms = Dkms("two", SUITE, {kernel.release: target.cache / kernel.build for target, kernel in kernels})
-    old, new = (kernel for _, kernel in kernels)
-    version = dkms.stage()
-    dkms("add", "-m", "snet", "-v", version)
-    dkms.hook("postinst", old.release)
-    _expect(dkms, version, old.release)
-    dkms.hook("postinst", new.release)
-    _expect(dkms, version, old.release, new.release)
-    dkms.hook("prerm", old.release)
-    _expect(dkms, version, new.release)
-    _remove(dkms, version)
-    print(f"ok   DKMS builds snet {version} for {new.release} when it comes to {old.release}, and keeps it when that goes",
-          flush=True)
+    old, new = first[1].release, second[1].release
+    dkms = Dkms(*first)
+    version = dkms.install()
+    _expect(dkms, version, old)
+    dkms.add(*second)
+    dkms.hook("postinst", new)
+    _expect(dkms, version, old, new)
+    dkms.hook("prerm", old)
+    _expect(dkms, version, new)
+    dkms.purge()
+    print(f"ok   DKMS builds snet {version} for {new} when it comes to {old}, and keeps it when that goes", flush=True)
 
 
 def _expect(dkms: Dkms, version: str, *releases: str) -> None:
@@ -124,9 +119,3 @@ def _expect(dkms: Dkms, version: str, *releases: str) -> None:
         for name, value in expected.items():
             if fields.get(name, "").strip().split(" SMP")[0] != value or path.parent.name != "dkms":
                 raise HarnessError(f"modinfo of DKMS's {path} says {name}: {fields.get(name, 'nothing')}")
-
-
-def _remove(dkms: Dkms, version: str) -> None:
-    dkms("remove", "snet/" + version, "--all")
-    if dkms.installed() or list((dkms.tree / "snet").glob("*")):
-        raise HarnessError("DKMS left something behind")

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Callable
 
 import fetch
 import module
@@ -51,11 +52,12 @@ def check(target: Target) -> bool:
         return good
 
 
-def boot(target: Target, root: Path, tester: str, checks: tuple[str, ...], base: Path) -> bool:
-    """Boots the base with what is in `root` and the module, as DKMS leaves it, and has guest/`tester`.py look at it."""
+def boot(target: Target, root: Path, tester: str, checks: tuple[str, ...], base: Path,
+         built: Callable[[Target, Kernel], Path] = lambda target, kernel: module.build(target, kernel)[0]) -> bool:
+    """Boots the base with what is in `root` and the module that was `built`, and has guest/`tester`.py look at it."""
     with locked(target, "cache"):
         kernel = fetch.fetch(target)
-        place_module(root, target, kernel, module.build(target, kernel)[0])
+        place_module(root, target, kernel, built(target, kernel))
 
     def compose(_target, _kernel, _run, _files, out: Path) -> None:
         with out.open("wb") as initramfs:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The Debian packages that `make deb` made, installed with apt on a booted Debian, upgraded, removed and purged.
+"""The Debian packages that `make deb` made, installed with apt on a booted Debian, upgraded, removed and purged. The module
+is what snet-dkms installs, in a chroot: a guest would take minutes to build it.
 
 Owns: the packages that the guest is given. What is done with them is guest/packaged.py's.
 """
@@ -10,9 +11,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import dkms
 import rootfs
 from installed import PACKAGES, boot
-from targets import REPO, HarnessError, Target
+from targets import REPO, HarnessError, Target, package
 
 # In the order in which guest/packaged.py does them.
 CHECKS = ("package_brings_a_running_daemon", "package_has_what_belongs_to_it", "upgrade_keeps_rules_and_configuration",
@@ -26,18 +28,10 @@ def check(target: Target) -> bool:
         root = Path(work) / "root"
         debs = root / "snet/debs"
         debs.mkdir(parents=True)
-        shutil.copy(package(), debs / "this.deb")
-        _newer(package(), debs / "next.deb", Path(work) / "unpacked")
+        shutil.copy(package("snet"), debs / "this.deb")
+        _newer(package("snet"), debs / "next.deb", Path(work) / "unpacked")
         shutil.copytree(REPO / "migrations", root / "snet/migrations")
-        return boot(replace(target, memory_mib=MEMORY_MIB), root, "packaged", CHECKS, base(target))
-
-
-def package() -> Path:
-    """The one that `make deb` made."""
-    made = list((REPO / "target/deb").glob("snet_*.deb"))
-    if len(made) != 1:
-        raise HarnessError(f"there is no package in target/deb: run make deb first ({len(made)} found)")
-    return made[0]
+        return boot(replace(target, memory_mib=MEMORY_MIB), root, "packaged", CHECKS, base(target), dkms.built)
 
 
 def base(target: Target) -> Path:

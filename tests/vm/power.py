@@ -26,13 +26,14 @@ import module
 import packaged
 from boot import Machine, Outcome
 from report import Report, complaints
-from targets import Kernel, Target, locked
+from targets import Kernel, Target, locked, package
 
 INSTALL, REBOOT, CUTS, LAST = CHECKS = (
     "packages_are_installed_on_a_disk", "reboot_brings_daemon_and_rules_back",
     "power_cuts_keep_what_was_acknowledged", "system_is_whole_after_the_power_cuts")
 SYSTEMD = "exec /sbin/init\n"
 FAST = "export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8; exec python3 -B /snet/power.py\n"
+CUTS_UNLESS_TOLD = 20
 # A cut comes so many changes after the boot at most, and within this time of the last of them.
 CHANGES = 10
 SECONDS = 0.5
@@ -139,7 +140,7 @@ def check(target: Target, cuts: int, seed: int) -> bool:
         disk.make(image, packaged.base(target), Path(work))
     report = Report(target, list(CHECKS))
     power = Power(target, kernel, image, report)
-    good = power.boot(INSTALL, {"snet/debs/this.deb": packaged.package()}) and power.boot(REBOOT, {})
+    good = power.boot(INSTALL, {"snet/debs/this.deb": package("snet")}) and power.boot(REBOOT, {})
     ledger = Ledger({"from before the reboot": True})
     if good and _cuts(power, ledger, cuts, seed):
         power.boot(LAST, {}, allowed=ledger.allowed())

@@ -43,7 +43,8 @@ class Target:
     """One kernel under test. `suites` are (archive, suite) pairs, archive `debian` or `security`;
     `toolchain` names the Debian suite in whose chroot modules are built (None: on this machine);
     `kernel` names the target whose kernel it boots, with another command line; `source` is the linux-source package of a kernel that is compiled here with `config`; `offers` is what scenarios
-    may require that other kernels don't have; `exclusive` means that no other scenarios run there; `system` is the Debian
+    may require that other kernels don't have; `sample` are patterns of the scenarios that run there where all kernels are asked
+    for (all of them unless there are any); `exclusive` means that no other scenarios run there; `system` is the Debian
     that is booted where a whole one is, with systemd; `packaged` that the packages are installed there, in place of scenarios."""
 
     name: str
@@ -61,6 +62,7 @@ class Target:
     sparse: bool = True
     default: bool = True
     offers: tuple[str, ...] = ()
+    sample: tuple[str, ...] = ()
     exclusive: bool = False
     secure_boot: bool = False
     system: str = "bookworm"
@@ -113,7 +115,7 @@ TARGETS = {
             kernel="6.1",
             cmdline=("lsm=lockdown,yama,apparmor",),
             offers=RETIRED,
-            default=False,
+            sample=("has_bpf_*", "says_where_*", "holds_*", "verdict_*", "no_answer_*"),
         ),
         Target(
             name="6.12-no-bpf",
@@ -177,6 +179,14 @@ TARGETS = {
         ),
     )
 }
+
+
+def package(name: str) -> Path:
+    """The one of that name which `make deb` made."""
+    made = list((REPO / "target/deb").glob(f"{name}_*.deb"))
+    if len(made) != 1:
+        raise HarnessError(f"there is no package {name} in target/deb: run make deb first ({len(made)} found)")
+    return made[0]
 
 
 @dataclass(frozen=True)

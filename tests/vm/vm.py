@@ -152,6 +152,8 @@ def chosen(patterns: list[str]) -> dict[str, str | None]:
 def on(target: Target, wanted: dict[str, str | None], only: bool) -> list[str]:
     """Those of the scenarios that run on this kernel; none of them is a mistake where it is the `only` one."""
     names = [name for name, requires in wanted.items() if target.runs(requires)]
+    if target.sample and not only:
+        names = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in target.sample)]
     if only and not names:
         kinds = sorted({requires or "an ordinary kernel" for requires in wanted.values()})
         raise HarnessError(f"nothing to run on {target.name}: what was asked for requires {', '.join(kinds)}")
@@ -188,7 +190,7 @@ def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     if target.secure_boot and "snet/snet.ko" in files:
         files["snet/signed/snet.ko"] = secure_boot.signed_module(target, kernel, files["snet/snet.ko"])
     files |= {f"snet/bin/{name}": path for name, path in programs.build().items()}
-    optional = {"snet/bin/ticket_model": RELEASE / "examples" / "ticket_model"}
+    optional = {f"snet/bin/{name}": RELEASE / "examples" / name for name in ("client_checks", "ticket_model")}
     optional |= {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
     optional |= {f"usr/bin/{path.name}": path for path in options.program}
     optional["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG
@@ -210,7 +212,7 @@ def run(options) -> bool:
 
     def run_one(target: Target) -> bool:
         if target.packaged:
-            return packaged.check(target)
+            return packaged.check(target) and power.check(target, power.CUTS_UNLESS_TOLD, random.randrange(1 << 32))
         names = on(target, wanted, only=options.kernel != "all")
         if not names:
             return True
@@ -341,7 +343,7 @@ def arguments() -> argparse.ArgumentParser:
     with_kernel(packaging).set_defaults(kernel="6.12")
     cutting = with_kernel(command("power", cut_power, "reboot such a system from its disk, and cut its power while rules are changed"))
     cutting.set_defaults(kernel="6.12")
-    cutting.add_argument("--cuts", type=int, default=20, help="how often (default: 20)")
+    cutting.add_argument("--cuts", type=int, default=power.CUTS_UNLESS_TOLD, help=f"how often (default: {power.CUTS_UNLESS_TOLD})")
     cutting.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="when (default: at random)")
     with_kernel(command("selftest", selftest, "check that the harness notices guests that misbehave"))
     benching = with_guest(command("bench", measure, "count the instructions that the module costs"))

@@ -200,7 +200,7 @@ def child_inherits_all_tickets_or_none_without_memory(g):
             client.begin("fork", number, g.peer.address4, 8080)
             with contextlib.suppress(TimeoutError):
                 while True:
-                    decider.deny(decider.next(0.3))
+                    decider.deny(decider.next(0.3 * g.slowness))
             outcome, failed = client.answer().split()
             outcomes.add(outcome)
             g.assert_in(outcome, ("EACCES", "none", "ENOMEM", "ENOBUFS"), f"allocation {number}")

@@ -228,3 +228,11 @@ def survives_random_messages(g):
         client.begin("tcp", g.peer.address4, 8080)
         decider.allow(decider.next())
         g.assert_equal(client.answer(), "ok")
+
+
+@scenario(timeout=120)
+def client_of_libsnet_speaks_with_the_module(g):
+    """libsnet/examples/client_checks.rs: verdicts, tickets by the dozen, settings, deferral, lost events; each by the Rust client."""
+    said = g.run("/snet/bin/client_checks", timeout=100, check=True).out.splitlines()
+    g.assert_equal(len(said), 6, said)
+    g.assert_true(all(line.startswith("ok ") for line in said), said)

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client against the real module.
 //!
-//! Needs root, the module loaded, bash, and no other decider; so these tests are only run
-//! where that is so: `cargo test -p libsnet --test module --no-run`, and the program it names
-//! with `--ignored --test-threads=1`. The attempts are made by bash, since what the decider's
-//! own process does is not mediated.
-#![allow(clippy::unwrap_used, clippy::panic)]
+//! Needs root, the module loaded, bash, and no other decider: `tests/vm` runs it in a guest. Without
+//! arguments all the checks, one line each; else those that are named. The first one that fails
+//! panics. The attempts are made by bash, since what the decider's own process does is not mediated.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -83,8 +82,6 @@ fn ticket(id: u64, rule: u64) -> Ticket {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs the kernel module"]
 async fn a_verdict_decides_and_its_ticket_is_kept() {
     let mut setup = Setup::new(Duration::from_secs(5), &Options::default()).await;
     let mut verdicts = setup.decider.verdicts().unwrap();
@@ -106,8 +103,6 @@ async fn a_verdict_decides_and_its_ticket_is_kept() {
     setup.done().await;
 }
 
-#[tokio::test]
-#[ignore = "needs the kernel module"]
 async fn a_denied_call_fails_and_its_ticket_id_can_clash() {
     let mut setup = Setup::new(Duration::from_secs(5), &Options::default()).await;
     let mut verdicts = setup.decider.verdicts().unwrap();
@@ -124,8 +119,6 @@ async fn a_denied_call_fails_and_its_ticket_id_can_clash() {
     setup.done().await;
 }
 
-#[tokio::test]
-#[ignore = "needs the kernel module"]
 async fn tickets_are_given_and_taken_away() {
     let mut setup = Setup::new(Duration::from_secs(5), &Options::default()).await;
     let child = setup.attempt();
@@ -151,8 +144,6 @@ async fn tickets_are_given_and_taken_away() {
     setup.done().await;
 }
 
-#[tokio::test]
-#[ignore = "needs the kernel module"]
 async fn settings_are_kept_and_what_is_out_of_bounds_is_refused_by_name() {
     let setup = Setup::new(Duration::from_millis(1234), &Options::default()).await;
     let client = &setup.client;
@@ -172,8 +163,6 @@ async fn settings_are_kept_and_what_is_out_of_bounds_is_refused_by_name() {
     setup.done().await;
 }
 
-#[tokio::test]
-#[ignore = "needs the kernel module"]
 async fn a_deferred_call_is_held_past_its_deadline() {
     let mut setup = Setup::new(Duration::from_millis(500), &Options::default()).await;
     let mut verdicts = setup.decider.verdicts().unwrap();
@@ -188,8 +177,6 @@ async fn a_deferred_call_is_held_past_its_deadline() {
     setup.done().await;
 }
 
-#[tokio::test]
-#[ignore = "needs the kernel module"]
 async fn events_that_were_lost_are_found_again() {
     const CALLS: usize = 60;
     let mut options = Options::default();
@@ -217,4 +204,30 @@ async fn events_that_were_lost_are_found_again() {
     assert!(setup.decider.overruns() > 0, "the buffer was large enough");
     assert!(children.into_iter().all(connected));
     setup.done().await;
+}
+
+/// Those of the checks that are named, or all of them.
+macro_rules! run {
+    ($wanted:expr, $($check:ident)*) => {
+        $(
+            if $wanted.is_empty() || $wanted.iter().any(|name| name == stringify!($check)) {
+                $check().await;
+                println!("ok {}", stringify!($check));
+            }
+        )*
+    };
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    run!(
+        wanted,
+        a_verdict_decides_and_its_ticket_is_kept
+        a_denied_call_fails_and_its_ticket_id_can_clash
+        tickets_are_given_and_taken_away
+        settings_are_kept_and_what_is_out_of_bounds_is_refused_by_name
+        a_deferred_call_is_held_past_its_deadline
+        events_that_were_lost_are_found_again
+    );
 }
