@@ -11,13 +11,15 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
-from system import apt, check, is_up, rules, run, shown, visit
+from system import apt, check, is_up, rules, run, shown, states, visit
 
 DEBS = Path("/snet/debs")
 DATA = Path("/var/lib/snet")
 DATABASE = DATA / "snet.db"
 # The schema that the database of the previous version has.
 PREVIOUS = 3
+SOCKET = Path("/run/snet/snetd.sock")
+UNITS = ("snetd.service", "snetd.socket", "snet-early.service", "snet-rescue.service")
 
 
 def installed_version() -> str:
@@ -26,14 +28,21 @@ def installed_version() -> str:
 
 def package_brings_a_running_daemon():
     apt("install", str(DEBS / "this.deb"))
-    assert run("systemctl", "is-enabled", "snetd").strip() == "enabled"
+    for unit in UNITS:
+        assert run("systemctl", "is-enabled", unit, code=None).strip() == "enabled", unit
     is_up()
     assert json.loads(run("snet-tool", "status", "--json"))["kernel"], "it isn't the decider"
     visit(0)
     run("snet-tool", "deny", "curl", "tcp", "connect")
     visit(7)
     assert run("getent", "group", "snet").startswith("snet:")
-    assert (Path("/run/snet/snetd.sock").stat().st_mode & 0o777, DATA.stat().st_mode & 0o777) == (0o660, 0o700)
+    assert (SOCKET.stat().st_mode & 0o777, DATA.stat().st_mode & 0o777) == (0o660, 0o700)
+    socket_is_root_s()
+
+
+def socket_is_root_s():
+    assert states("snetd.socket") == ["active"], run("systemctl", "status", "snetd.socket", code=None)
+    assert (SOCKET.owner(), SOCKET.group(), SOCKET.parent.owner()) == ("root", "snet", "root"), SOCKET.stat()
 
 
 def package_has_what_belongs_to_it():
@@ -47,11 +56,12 @@ def package_has_what_belongs_to_it():
 def upgrade_keeps_rules_and_configuration():
     config = Path("/etc/snet/snetd.toml")
     config.write_text(config.read_text().replace('log_level = "info"', 'log_level = "debug"'))
-    before = shown("MainPID")
+    before, socket = shown("MainPID"), SOCKET.stat().st_ino
     apt("install", str(DEBS / "next.deb"))
     assert installed_version() == "installed 9.0.0", installed_version()
     is_up()
     assert shown("MainPID") != before, "the old daemon goes on"
+    assert SOCKET.stat().st_ino == socket, "who waits in the socket lost the place"
     assert 'log_level = "debug"' in config.read_text()
     visit(7)
 
@@ -66,6 +76,7 @@ def downgrade_is_refused_and_changes_nothing():
 
 def removal_keeps_the_data():
     apt("remove", "snet")
+    assert states(*UNITS) == ["inactive"] * 4, states(*UNITS)
     gone = ("/usr/sbin/snetd", "/run/snet", "/sys/module/snet")
     assert not any(Path(path).exists() for path in gone), [path for path in gone if Path(path).exists()]
     visit(0)
@@ -92,6 +103,18 @@ def database_of_the_previous_version_is_taken_over():
     visit(7)
     assert [rule["note"] for rule in rules()] == ["of the previous version"], rules()
     run("snet-tool", "rules", "history")  # which only the new schema has
+
+
+def daemon_that_bound_its_socket_itself_is_replaced():
+    apt("remove", "snet")
+    apt("install", str(DEBS / "before.deb"))
+    is_up()
+    assert SOCKET.owner() == "snetd", SOCKET.stat()
+    apt("install", str(DEBS / "this.deb"))
+    is_up()
+    visit(7)
+    socket_is_root_s()
+    assert states("snet-rescue") == ["inactive"]
 
 
 def purge_leaves_nothing():
