@@ -20,7 +20,8 @@ from targets import REPO, HarnessError, Target, package
 
 # In the order in which guest/packaged.py does them.
 CHECKS = ("page_on_installing_prints_what_it_says",
-          "package_brings_a_running_daemon", "package_has_what_belongs_to_it", "upgrade_keeps_rules_and_configuration",
+          "package_brings_a_running_daemon", "package_has_what_belongs_to_it",
+          "backup_is_restored_by_root_for_the_daemon_s_user", "upgrade_keeps_rules_and_configuration",
           "downgrade_is_refused_and_changes_nothing", "removal_keeps_the_data",
           "database_of_the_previous_version_is_taken_over", "daemon_that_bound_its_socket_itself_is_replaced",
           "purge_leaves_nothing")

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::Session;
+use super::{Session, count_text};
 use crate::exit::Exit;
 use crate::output::Span;
 use crate::user_daemon;
@@ -72,6 +72,14 @@ struct Done {
     before: Option<PathBuf>,
 }
 
+impl Done {
+    fn text(&self) -> String {
+        let rules = count_text(self.rules, "rule", "rules");
+        let entries = count_text(self.entries, "entry", "entries");
+        format!("{}: {rules}, {entries} of the journal", self.file.display())
+    }
+}
+
 /// Writes the database to a file.
 pub(crate) fn backup(arguments: &BackupArguments, session: &Session) -> anyhow::Result<Exit> {
     let mut snetd = command(&arguments.whose)?;
@@ -80,10 +88,7 @@ pub(crate) fn backup(arguments: &BackupArguments, session: &Session) -> anyhow::
         snetd.arg("--force");
     }
     let Some(done) = run(&mut snetd, session)? else { return Ok(Exit::Success) };
-    let Done { file, rules, entries, bytes, .. } = done;
-    let file = file.display();
-    let text = format!("{file}: {rules} rules, {entries} entries of the journal, {bytes} bytes");
-    session.out.line(&[Span::plain(text)])?;
+    session.out.line(&[Span::plain(format!("{}, {} bytes", done.text(), done.bytes))])?;
     Ok(Exit::Success)
 }
 
@@ -92,10 +97,8 @@ pub(crate) fn restore(arguments: &RestoreArguments, session: &Session) -> anyhow
     let mut snetd = command(&arguments.whose)?;
     snetd.arg("--restore").arg(&arguments.file);
     let Some(done) = run(&mut snetd, session)? else { return Ok(Exit::Success) };
-    let Done { file, rules, entries, before, .. } = done;
-    let text = format!("{}: {rules} rules, {entries} entries of the journal", file.display());
-    session.out.line(&[Span::plain(text)])?;
-    if let Some(before) = before {
+    session.out.line(&[Span::plain(done.text())])?;
+    if let Some(before) = &done.before {
         session.out.note(&format!("what was there before is {}", before.display()));
     }
     Ok(Exit::Success)

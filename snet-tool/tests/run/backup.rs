@@ -54,7 +54,7 @@ fn what_was_acknowledged_before_a_backup_is_there_after_its_restoration() {
         (before, said)
     });
     let (before, said) = adding;
-    assert!(said.contains("amid.db: ") && said.contains(" rules, "), "{said}");
+    assert!(said.contains("amid.db: ") && said.contains(" rule"), "{said}");
     let said: serde_json::Value =
         serde_json::from_str(&home.done(&["--json", "backup", "--user", "all.db"])).unwrap();
     assert_eq!((&said["rules"], &said["file"]), (&31.into(), &"all.db".into()), "{said}");

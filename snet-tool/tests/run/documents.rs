@@ -53,3 +53,8 @@ fn the_page_on_troubleshooting_prints_what_it_says() {
 fn the_page_on_the_protocols_prints_what_it_says() {
     prints_what_it_says("docs/protocol.md");
 }
+
+#[test]
+fn the_page_on_operations_prints_what_it_says() {
+    prints_what_it_says("docs/operations.md");
+}

@@ -53,6 +53,23 @@ def package_has_what_belongs_to_it():
     run("bash", "-c", "source /usr/share/bash-completion/completions/snet-tool && complete -p snet-tool")
 
 
+def backup_is_restored_by_root_for_the_daemon_s_user():
+    run("snet-tool", "backup", "/root/snet.db")
+    before = run("snet-tool", "rules", "export")
+    run("snet-tool", "allow", "curl", "udp", "send")
+    run("snet-tool", "restore", "/root/snet.db", code=1)  # the daemon runs
+    run("systemctl", "stop", "snetd")
+    run("snet-tool", "restore", "/root/snet.db")
+    run("systemctl", "start", "snetd")
+    is_up()
+    assert run("snet-tool", "rules", "export") == before
+    owners = {path.name: path.owner() for path in DATA.iterdir()}
+    assert set(owners.values()) == {"snetd"}, owners
+    for path in DATA.glob("*.before-restore-*"):
+        path.unlink()
+    visit(7)
+
+
 def upgrade_keeps_rules_and_configuration():
     config = Path("/etc/snet/snetd.toml")
     config.write_text(config.read_text().replace('log_level = "info"', 'log_level = "debug"'))
