@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Writes everything that restates the protocol, from kernel/snet.yaml.
 
-Owns the mapping spec -> uapi header, C policies and operation table, Rust constants and
-Python constants. docs/adr/0002-spec-first-protocol.md says why this isn't the kernel
+Owns the mapping spec -> uapi header, C policies and operation table, Rust constants,
+Python constants and the tables of docs/protocol.md. docs/adr/0002-spec-first-protocol.md says why this isn't the kernel
 tree's own generator. Run by `make generate`; `generate.py --check` writes nothing and
 fails where a file differs from what it would write.
 """
@@ -297,12 +297,84 @@ def python_source(spec):
     return "\n".join(out + [""])
 
 
+PAGE = ROOT / "docs" / "protocol.md"
+BEGIN, END = f"<!-- {MADE} -->\n", "<!-- Here ends what is generated. -->\n"
+
+
+def cell(text):
+    """In one line; `|` would end the cell."""
+    return " ".join((text or "").split()).replace("|", "\\|")
+
+
+def kind_text(attr):
+    """Type of an attribute as the page on the protocol has it."""
+    checks = attr.get("checks", {})
+    if attr["type"] == "nest":
+        kind = f"[{attr['nested-attributes']}](#{attr['nested-attributes']})"
+    elif "enum" in attr:
+        mask = "mask of " if attr.get("enum-as-flags") else ""
+        kind = f"{attr['type']}, {mask}[{attr['enum']}](#{attr['enum']})"
+    else:
+        kind = attr["type"]
+    bounds = [f"{low} to {checks['max']}" if "max" in checks else f"from {low}"
+              for low in [checks.get("min", 0)] if "max" in checks or "min" in checks]
+    bounds += [f"at most {checks['max-len']} bytes"] if "max-len" in checks else []
+    several = ["may come several times"] if attr.get("multi-attr") else []
+    return ", ".join([kind, *bounds, *several])
+
+
+def command_rows(op):
+    def names(message):
+        return ", ".join(f"`{name}`" for name in message.get("attributes", [])) or "-"
+
+    if "event" in op:
+        to = f"group `{op['mcgrp']}`" if "mcgrp" in op else "decider"
+        return [f"| {op['value']} | `{op['name']}` | kernel → {to} | {names(op['event'])} | - | {cell(op.get('doc'))} |"]
+    mode = "do" if "do" in op else "dump"
+    reply = names(op[mode]["reply"]) if "reply" in op[mode] else "-"
+    return [f"| {op['value']} | `{op['name']}` | {mode} | {names(op[mode]['request'])} | {reply} | {cell(op.get('doc'))} |"]
+
+
+def protocol_tables(spec):
+    out = ["## Commands", "", "| number | command | how | carries | answered with | |", "| --- | --- | --- | --- | --- | --- |"]
+    for op in spec.ops:
+        out += command_rows(op)
+    out += ["", "## Attributes", ""]
+    for name, attrs in sorted(spec.sets.items(), key=lambda item: item[0] != "main"):
+        out += [f"### {name}", "", cell(attrs.get("doc", "")), ""] if "doc" in attrs else [f"### {name}", ""]
+        out += ["| number | attribute | type | |", "| --- | --- | --- | --- |"]
+        out += [f"| {attr['value']} | `{attr['name']}` | {kind_text(attr)} | {cell(attr.get('doc'))} |"
+                for attr in attrs["attributes"] if attr["type"] != "pad"]
+        out.append("")
+    out += ["## Numbers", ""]
+    for definition in spec.definitions.values():
+        if definition["type"] == "const":
+            out += [f"`{definition['name']}` is {definition['value']}.", ""]
+    for name, definition in spec.definitions.items():
+        if definition["type"] == "const":
+            continue
+        out += [f"### {name}", "", cell(definition["doc"]), "", "| number | name | |", "| --- | --- | --- |"]
+        out += [f"| {value} | `{entry}` | {cell(doc)} |" for entry, value, doc in spec.entries(definition)]
+        out.append("")
+    return "\n".join(out)
+
+
+def protocol_page(spec):
+    """The page as it is, with its tables made anew."""
+    before, begin, rest = PAGE.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{PAGE}: the lines around the generated tables are missing")
+    return f"{before}{BEGIN}\n{protocol_tables(spec)}\n{END}{after}"
+
+
 OUTPUTS = {
     "kernel/uapi/snet.h": uapi_header,
     "kernel/netlink_gen.h": c_header,
     "kernel/netlink_gen.c": c_source,
     "libsnet/src/uapi.rs": rust_source,
     "tests/vm/guest/uapi.py": python_source,
+    "docs/protocol.md": protocol_page,
 }
 
 

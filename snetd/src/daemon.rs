@@ -4,6 +4,7 @@
 //! Owns the order in which the parts begin, the tasks between them, and the order in which
 //! they end. What each part does is its own.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,10 +66,16 @@ fn plan(config: &Config) -> Arc<Plan> {
 }
 
 impl Daemon {
-    /// Starts every part. When this returns, the daemon decides.
-    pub(crate) async fn start(args: Args, config: Config, log_level: LogLevel) -> Result<Self> {
+    /// Starts every part, with the control socket that was passed, or one of its own. When this
+    /// returns, the daemon decides.
+    pub(crate) async fn start(
+        args: Args,
+        config: Config,
+        log_level: LogLevel,
+        passed: Option<OwnedFd>,
+    ) -> Result<Self> {
         let supervisors = Supervisors::default();
-        let listener = Arc::new(listen(&config, supervisors.clone())?);
+        let listener = Arc::new(listen(&config, supervisors.clone(), passed)?);
         let place = Place::shared(config.database.as_path())?;
         let store = Store::open(config.database.as_path()).await?;
         let problems = Arc::new(Problems::default());
@@ -249,12 +256,16 @@ pub(crate) async fn compile(
     Ok((compiled.await.context("a worker thread failed")?, ends))
 }
 
-fn listen(config: &Config, supervisors: Supervisors) -> Result<Listener> {
+fn listen(config: &Config, supervisors: Supervisors, passed: Option<OwnedFd>) -> Result<Listener> {
     let control = &config.control;
     let bounds =
         Bounds { total: control.connections.size(), per_user: control.connections_per_user.size() };
     let access = Access::of_group(&control.group).knowing(supervisors);
-    Listener::bind(control.socket.as_path(), access, bounds)
+    let path = control.socket.as_path();
+    match passed {
+        Some(socket) => Listener::adopt(socket, path, access, bounds),
+        None => Listener::bind(path, access, bounds),
+    }
 }
 
 /// Waits until the kernel has answered for the first time, and says whether the daemon may

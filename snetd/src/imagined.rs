@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Calls that nobody made: what would the policy say of one, and why?
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use libsnet::control::{ErrorReply, Reply, TestCall};
 use libsnet::policy::{Cgroups, Policy, Program, Unit};
@@ -53,13 +55,16 @@ impl Answers {
 
 /// The process that makes the call. Blocks.
 fn subject(call: &TestCall, inputs: &Inputs, sums: &Sums) -> Result<Subject, Unanswerable> {
-    let exe = match (&call.program, &call.container) {
-        (Program::Any | Program::Pattern(_) | Program::Sha256(_), _) => {
+    let exe = match &call.program {
+        Program::Any | Program::Pattern(_) | Program::Sha256(_) => {
             return Err(Unanswerable::Program("isn't one program that makes calls"));
         }
         // What is there isn't looked at.
-        (Program::Path(path), Some(_)) => Exe { path: path.clone(), device: 0, inode: 0 },
-        (program, _) => file(program, inputs).ok_or(Unanswerable::Program("isn't installed"))?,
+        Program::Path(path) if call.container.is_some() => in_a_container(path.clone()),
+        program => {
+            let found = file(program, inputs).ok_or(Unanswerable::Program("isn't installed"))?;
+            if call.container.is_some() { in_a_container(found.path) } else { found }
+        }
     };
     let parent = match &call.parent {
         None => Parent::Elsewhere,
@@ -76,6 +81,11 @@ fn subject(call: &TestCall, inputs: &Inputs, sums: &Sums) -> Result<Subject, Una
     let cgroup_id = CGROUP;
     let user_ns = inputs.host.user_ns;
     Ok(Subject { user_ns, cgroup_id, details, ..Subject::imagined(Some(exe), call.uid) })
+}
+
+/// A container's file is none of the host's, whatever its path.
+fn in_a_container(path: PathBuf) -> Exe {
+    Exe { path, device: 0, inode: 0 }
 }
 
 fn file(program: &Program, inputs: &Inputs) -> Option<Exe> {

@@ -3,6 +3,7 @@
 //!
 //! A library for its own binary, and for `fuzz/` (feature `fuzzing`); offers nothing else.
 
+mod activation;
 mod answers;
 mod args;
 mod audit;

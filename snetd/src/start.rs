@@ -2,11 +2,13 @@
 //! From the command line to the running daemon, and the exit code.
 
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 
+use crate::activation;
 use crate::args::Args;
 use crate::backup;
 use crate::config::Config;
@@ -33,6 +35,8 @@ pub fn main() -> ExitCode {
 }
 
 fn begin(args: Args) -> Result<()> {
+    // SAFETY: nothing has begun yet.
+    let passed = unsafe { activation::take() }?;
     let config = args.configuration()?;
     if args.check_config {
         let _ = writeln!(std::io::stdout(), "{}: no errors", args.file()?.display());
@@ -53,7 +57,7 @@ fn begin(args: Args) -> Result<()> {
         privileges::prepare(&config)?;
     }
     let runtime = event_loop()?;
-    let ended = runtime.block_on(run(args, config, log_level));
+    let ended = runtime.block_on(run(args, config, log_level, passed));
     // A worker may hang on a file system; the process needn't.
     runtime.shutdown_background();
     ended
@@ -80,7 +84,12 @@ fn event_loop() -> Result<tokio::runtime::Runtime> {
         .context("can't make the event loop")
 }
 
-async fn run(args: Args, config: Config, log_level: LogLevel) -> Result<()> {
+async fn run(
+    args: Args,
+    config: Config,
+    log_level: LogLevel,
+    passed: Option<OwnedFd>,
+) -> Result<()> {
     let signals = Signals::listen()?;
-    Daemon::start(args, config, log_level).await?.run(signals).await
+    Daemon::start(args, config, log_level, passed).await?.run(signals).await
 }

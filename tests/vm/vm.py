@@ -190,7 +190,8 @@ def _files(target: Target, kernel: Kernel, options) -> dict[str, Path]:
     if target.secure_boot and "snet/snet.ko" in files:
         files["snet/signed/snet.ko"] = secure_boot.signed_module(target, kernel, files["snet/snet.ko"])
     files |= {f"snet/bin/{name}": path for name, path in programs.build().items()}
-    optional = {f"snet/bin/{name}": RELEASE / "examples" / name for name in ("client_checks", "ticket_model")}
+    optional = {f"snet/bin/{name}": RELEASE / "examples" / name for name in ("client_checks", "decide", "ticket_model")}
+    optional["snet/examples/decide.py"] = REPO / "libsnet" / "examples" / "decide.py"
     optional |= {"usr/sbin/snetd": RELEASE / "snetd", "usr/bin/snet-tool": RELEASE / "snet-tool"}
     optional |= {f"usr/bin/{path.name}": path for path in options.program}
     optional["etc/snet/snetd.toml"] = options.config or SHIPPED_CONFIG

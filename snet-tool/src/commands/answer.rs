@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `answer`: lets the calls of a question go.
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
-use libsnet::control::{Answer, Keep, QuestionId};
+use libsnet::control::{Answer, ErrorReply, Keep, QuestionId};
 use libsnet::policy::Reach;
 use libsnet::types::Verdict;
 
 use super::Session;
 use super::rule_text::rule_text;
-use crate::client::Answered;
+use crate::client::{Answered, ClientError};
 use crate::exit::Exit;
 use crate::output::{Span, verdict};
 use crate::words::{self, Lifetime};
@@ -86,9 +85,11 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<Ex
         until_restart,
     };
     let mut client = session.connect()?;
-    let answered = client
-        .answer_question(answer)
-        .with_context(|| format!("can't answer question {}", arguments.id))?;
+    let answered = client.answer_question(answer).map_err(|error| {
+        let over = matches!(error, ClientError::Daemon(ErrorReply::NotFound { .. }));
+        let why = if over { " (it was answered, or its time is over)" } else { "" };
+        anyhow::Error::new(error).context(format!("can't answer question {}{why}", arguments.id))
+    })?;
     tell(given, &answered, session)?;
     Ok(Exit::Success)
 }

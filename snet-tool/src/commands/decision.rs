@@ -91,7 +91,15 @@ pub(super) fn call(entry: &JournalEntry) -> String {
     call_text(entry.protocol, entry.operation, entry.remote, entry.local)
 }
 
-/// `tcp connect to 192.0.2.1:443`, `udp bind on 0.0.0.0:53`.
+/// Where the peer is, seen from the program.
+pub(super) fn toward(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Accept | Operation::Recv => "from",
+        _ => "to",
+    }
+}
+
+/// `tcp connect to 192.0.2.1:443`, `tcp accept from 192.0.2.1:50000`, `udp bind on 0.0.0.0:53`.
 pub(super) fn call_text(
     protocol: Protocol,
     operation: Operation,
@@ -100,7 +108,7 @@ pub(super) fn call_text(
 ) -> String {
     let call = format!("{protocol} {operation}");
     match (remote, local) {
-        (Some(remote), _) => format!("{call} to {remote}"),
+        (Some(remote), _) => format!("{call} {} {remote}", toward(operation)),
         (None, Some(local)) if local.port() != 0 => format!("{call} on {local}"),
         _ => call,
     }

@@ -97,7 +97,7 @@ pub(crate) fn run(_: &Arguments, session: &Session) -> anyhow::Result<Exit> {
         Err(error) => findings.push(Finding::bad(
             "snetd",
             error.to_string(),
-            "as root: systemctl enable --now snetd; journalctl -u snetd says why it doesn't run",
+            "as root: systemctl enable --now snetd; journalctl -u snetd -u snetd.socket says why it doesn't run",
         )),
     }
     findings.extend(socket(Path::new(DEFAULT_SOCKET)));

@@ -91,7 +91,12 @@ fn is_an_answer(error: &anyhow::Error) -> bool {
 
 /// `1 ticket`, `2 tickets`.
 fn tickets_text(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "ticket" } else { "tickets" })
+    count_text(count, "ticket", "tickets")
+}
+
+/// A number of things, of which one and several are named.
+pub(crate) fn count_text(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 /// The name of a user, or the number of one without a name.

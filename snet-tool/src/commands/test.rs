@@ -12,6 +12,7 @@ use libsnet::types::{CallFlags, Object, Operation, Operations, Protocol, RuleId,
 use nix::unistd::Uid;
 use serde::Serialize;
 
+use super::decision::toward;
 use super::rule_text::rule_text;
 use super::{Session, user_text};
 use crate::call::{SocketKind, object_of};
@@ -218,10 +219,11 @@ fn may_name_a_peer(object: &Object) -> bool {
 fn call_text(object: &Object) -> String {
     let mut text = format!("{} {}", object.protocol, object.operation);
     if let Some(remote) = object.remote {
-        text.push_str(&format!(" to {remote}"));
+        text.push_str(&format!(" {} {remote}", toward(object.operation)));
     }
     if object.local_port() != 0 {
-        text.push_str(&format!(" from local port {}", object.local_port()));
+        let by = if Operations::OUT.has(object.operation) { "from" } else { "on" };
+        text.push_str(&format!(" {by} local port {}", object.local_port()));
     }
     text
 }

@@ -163,7 +163,10 @@ fn nobody_answers_and_the_fallback_applies() {
     journaled(&home, "no answer");
     let late: Ran = home.tool(&["answer", "1", "allow"]).output().unwrap().into();
     assert_eq!(late.code, Some(1));
-    assert!(late.err.contains("no question 1"), "{late:?}");
+    assert!(
+        late.err.contains("no question 1") && late.err.contains("its time is over"),
+        "{late:?}"
+    );
 }
 
 /// It gets the fallback in time; what is answered later is for its next attempt.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Documents whose commands are run, and print what they say.
+//! Documents whose commands are run, and print what they say. Which these are stands in tests/book.
 
 use std::path::Path;
 use std::process::Command;
@@ -27,4 +27,34 @@ fn the_tutorial_prints_what_it_says() {
 #[test]
 fn the_page_on_rules_prints_what_it_says() {
     prints_what_it_says("docs/rules.md");
+}
+
+#[test]
+fn the_page_on_asking_prints_what_it_says() {
+    prints_what_it_says("docs/asking.md");
+}
+
+#[test]
+fn the_page_on_servers_prints_what_it_says() {
+    prints_what_it_says("docs/servers.md");
+}
+
+#[test]
+fn the_page_on_containers_prints_what_it_says() {
+    prints_what_it_says("docs/containers.md");
+}
+
+#[test]
+fn the_page_on_troubleshooting_prints_what_it_says() {
+    prints_what_it_says("docs/troubleshooting.md");
+}
+
+#[test]
+fn the_page_on_the_protocols_prints_what_it_says() {
+    prints_what_it_says("docs/protocol.md");
+}
+
+#[test]
+fn the_page_on_operations_prints_what_it_says() {
+    prints_what_it_says("docs/operations.md");
 }

@@ -6,11 +6,12 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use libsnet::control::ErrorReply;
 use nix::fcntl::Flock;
 use tokio::net::{UnixListener, UnixStream};
@@ -19,14 +20,15 @@ use super::Controller;
 use super::places::{Bounds, Places};
 use super::role::{Access, Peer};
 use super::session::Session;
-use super::socket::{bind_in_private, lock, prepare_directory};
+use super::socket::{adopt, bind_in_private, lock, prepare_directory};
 use super::varlink::encode_error;
 
-/// The control socket. Its file goes when this is dropped.
+/// The control socket. Its file goes when this is dropped, unless it is the service manager's.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: UnixListener,
-    path: PathBuf,
+    /// The file that goes.
+    own: Option<PathBuf>,
     access: Arc<Access>,
     bounds: Bounds,
     /// Tells other daemons that this one lives.
@@ -36,13 +38,27 @@ pub(crate) struct Listener {
 impl Listener {
     /// Makes the socket. Fails when another daemon serves it.
     pub(crate) fn bind(path: &Path, access: Access, bounds: Bounds) -> Result<Self> {
-        let Some(directory) = path.parent() else { bail!("{} names no socket", path.display()) };
+        let directory = directory_of(path)?;
         prepare_directory(directory, &access)?;
         let lock = lock(path)?;
         let socket = bind_in_private(path, directory, &access)
             .with_context(|| format!("can't make the control socket {}", path.display()))?;
-        let access = Arc::new(access);
-        Ok(Self { socket, path: path.to_owned(), access, bounds, _lock: lock })
+        let own = Some(path.to_owned());
+        Ok(Self { socket, own, access: Arc::new(access), bounds, _lock: lock })
+    }
+
+    /// Takes the socket that the service manager has made at this path, and whose file it keeps.
+    /// Fails when it is another one, or another daemon serves it.
+    pub(crate) fn adopt(
+        passed: OwnedFd,
+        path: &Path,
+        access: Access,
+        bounds: Bounds,
+    ) -> Result<Self> {
+        prepare_directory(directory_of(path)?, &access)?;
+        let lock = lock(path)?;
+        let socket = adopt(passed, path, &access)?;
+        Ok(Self { socket, own: None, access: Arc::new(access), bounds, _lock: lock })
     }
 
     /// Accepts connections for ever.
@@ -84,6 +100,10 @@ impl Listener {
     }
 }
 
+fn directory_of(path: &Path) -> Result<&Path> {
+    path.parent().with_context(|| format!("{} names no socket", path.display()))
+}
+
 /// Answers the call that the peer will have sent, or is about to.
 fn refuse(stream: &UnixStream, uid: u32, bounds: Bounds) {
     let most = if uid == 0 { bounds.total } else { bounds.per_user.min(bounds.total) };
@@ -101,9 +121,10 @@ fn refuse(stream: &UnixStream, uid: u32, bounds: Bounds) {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        match fs::remove_file(&self.path) {
+        let Some(path) = &self.own else { return };
+        match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                let path = self.path.display();
+                let path = path.display();
                 tracing::warn!("can't remove the control socket {path}: {error}");
             }
             _ => {}

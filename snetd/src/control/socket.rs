@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Puts the control socket in its place: made so that nobody can reach it before its mode is
-//! right, and held by one daemon at a time.
+//! right, and held by one daemon at a time. Or judges the one that a service manager has made.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};
+use socket2::{Domain, SockRef, Type};
 use tokio::net::UnixListener;
 
 use super::role::Access;
@@ -88,6 +91,11 @@ pub(super) fn lock(socket: &Path) -> Result<Flock<File>> {
     }
 }
 
+/// Who may connect is who may call something.
+fn mode(access: &Access) -> u32 {
+    if access.group().is_some() { 0o660 } else { 0o600 }
+}
+
 /// Binds where only this user can look, sets owner and mode, and only then moves the socket
 /// to its place, over one that a dead daemon left.
 pub(super) fn bind_in_private(
@@ -106,17 +114,63 @@ pub(super) fn bind_in_private(
     DirBuilder::new().mode(0o700).create(&private)?;
     let hidden = private.join("s");
     let socket = UnixListener::bind(&hidden)?;
-    let mode = match access.group() {
-        Some(group) => {
-            if fs::metadata(&hidden)?.gid() != group.as_raw() {
-                chown(&hidden, None, Some(group.as_raw()))?;
-            }
-            0o660
-        }
-        None => 0o600,
-    };
-    fs::set_permissions(&hidden, Permissions::from_mode(mode))?;
+    if let Some(group) = access.group()
+        && fs::metadata(&hidden)?.gid() != group.as_raw()
+    {
+        chown(&hidden, None, Some(group.as_raw()))?;
+    }
+    fs::set_permissions(&hidden, Permissions::from_mode(mode(access)))?;
     fs::rename(&hidden, path)?;
     fs::remove_dir(&private)?;
     Ok(socket)
+}
+
+/// The socket that the service manager passed. It must be the configured one: another would be
+/// one that nobody finds, or that others than those configured reach.
+pub(super) fn adopt(passed: OwnedFd, path: &Path, access: &Access) -> Result<UnixListener> {
+    let refused = |why: String| {
+        anyhow!(
+            "what was passed by LISTEN_FDS isn't the control socket {}: {why}. Have [control] in \
+             snetd's configuration and ListenStream= in its socket unit (`systemctl edit \
+             snetd.socket`) name the same",
+            path.display()
+        )
+    };
+    let socket = SockRef::from(&passed);
+    let found = (|| Ok((socket.domain()?, socket.r#type()?, socket.is_listener()?)))();
+    match found {
+        Ok((Domain::UNIX, Type::STREAM, true)) => {}
+        Ok((Domain::UNIX, Type::STREAM, false)) => return Err(refused("it doesn't listen".into())),
+        Ok(_) => return Err(refused("it is no Unix stream socket".into())),
+        Err(error) => return Err(refused(std::io::Error::to_string(&error))),
+    }
+    let socket = net::UnixListener::from(passed);
+    let place = socket.local_addr()?.as_pathname().map(Path::to_owned);
+    // Other names of the same directory are as good.
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match place {
+        Some(place) if real(&place) == real(path) => {}
+        Some(place) => return Err(refused(format!("it is at {}", place.display()))),
+        None => return Err(refused("it has no path".into())),
+    }
+    look_who_may_connect(path, access)?;
+    socket.set_nonblocking(true)?;
+    Ok(UnixListener::from_std(socket)?)
+}
+
+/// Each call is judged by its caller anyway, so that a mode which isn't as configured harms nobody,
+/// but those who should get through.
+fn look_who_may_connect(path: &Path, access: &Access) -> Result<()> {
+    let found = fs::metadata(path)
+        .with_context(|| format!("can't look at the control socket {}", path.display()))?;
+    let wanted = mode(access);
+    let group = access.group().is_none_or(|group| found.gid() == group.as_raw());
+    if found.mode() & 0o777 != wanted || !group {
+        tracing::warn!(
+            "the control socket {} was made for others than the group that is configured: set \
+             SocketGroup= and SocketMode={wanted:04o} in its socket unit",
+            path.display()
+        );
+    }
+    Ok(())
 }

@@ -5,6 +5,8 @@
 //! the tests for part of them.
 
 #[cfg(test)]
+mod activation;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod harness;

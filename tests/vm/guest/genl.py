@@ -11,6 +11,8 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
+from order import SLOWNESS
+
 NLMSG_NOOP, NLMSG_ERROR, NLMSG_DONE = 1, 2, 3
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x300
 NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
@@ -87,7 +89,7 @@ class Socket:
     def __init__(self, timeout: float = 30.0):
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_GENERIC)
         self.socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
-        self.socket.settimeout(timeout)
+        self.socket.settimeout(timeout * SLOWNESS)
         self.socket.bind((0, 0))
         self.sequence = 0
         self.unread: list[Message] = []

@@ -4,19 +4,22 @@
 Owns: the checks of tests/vm/installed.py, in its order.
 """
 
+import grp
 import json
 import pwd
 import subprocess
 import time
 from pathlib import Path
 
-from system import PORT, answers, check, eventually, run, shown, visit
+from system import PORT, answers, check, eventually, is_up, run, shown, states, visit
 
 CONFIG = Path("/etc/snet/snetd.toml")
 # CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_RAW, CAP_IPC_LOCK, CAP_SYS_PTRACE.
 NEEDED = sum(1 << number for number in (2, 12, 13, 14, 19))
 # What `systemd-analyze security` may say, in tenths.
 EXPOSURE = 20
+# What snet-tool ends with where no daemon is.
+UNREACHABLE = 4
 
 
 def daemon_is_there_before_the_network():
@@ -26,6 +29,24 @@ def daemon_is_there_before_the_network():
     assert 0 < int(state["ActiveEnterTimestampMonotonic"]) <= int(reached), f"{state}, network-pre at {reached}"
     status = json.loads(run("snet-tool", "status", "--json"))
     assert status["kernel"], status
+
+
+def units_are_in_order():
+    """Each may be begun with what it wants, as far as systemd can tell; a cycle would cost one of them at boot."""
+    units = ("snetd.socket", "snetd.service", "snet-early.service", "snet-rescue.service")
+    assert [run("systemctl", "is-enabled", unit, code=None).strip() for unit in ("snetd.socket", "snet-rescue")] == ["enabled"] * 2
+    said = subprocess.run(["systemd-analyze", "verify", "--man=no", *units, "default.target", "rescue.target", "emergency.target"],
+                          capture_output=True, text=True)
+    told = [line for line in (said.stdout + said.stderr).splitlines() if "snet" in line or "cycle" in line]
+    assert told == [], told
+    log = run("journalctl", "-b", "--no-pager", code=None)
+    assert "ordering cycle" not in log, log
+
+
+def socket_is_made_by_root_for_the_group():
+    place, socket = Path("/run/snet").stat(), Path("/run/snet/snetd.sock").stat()
+    assert (place.st_uid, place.st_mode & 0o777) == (0, 0o755), place
+    assert (socket.st_uid, grp.getgrgid(socket.st_gid).gr_name, socket.st_mode & 0o777) == (0, "snet", 0o660), socket
 
 
 def programs_of_rules_have_tickets_at_the_next_boot():
@@ -69,7 +90,18 @@ def configuration_is_read_again():
 def daemon_that_was_killed_comes_back_with_its_rules():
     before = shown("MainPID")["MainPID"]
     run("systemctl", "kill", "-s", "KILL", "snetd")
+    status = json.loads(run("snet-tool", "--timeout", "50", "status", "--json"))
+    assert status["daemon"]["pid"] != int(before), status
     eventually(lambda: shown("MainPID")["MainPID"] not in (before, "0") and answers(), "another snetd")
+    visit(7)
+
+
+def callers_wait_while_the_daemon_is_restarted():
+    before = shown("MainPID")["MainPID"]
+    with subprocess.Popen(["systemctl", "restart", "snetd"]) as restart:
+        eventually(lambda: shown("MainPID")["MainPID"] != before, "the end of the daemon")
+        run("snet-tool", "--timeout", "50", "status")
+        assert restart.wait(60) == 0
     visit(7)
 
 
@@ -78,7 +110,19 @@ def daemon_that_is_stopped_leaves_the_fallback():
     run("systemctl", "stop", "snetd")
     assert time.monotonic() - begin < 20, "seconds to stop"
     visit(0)  # the fallback, as shipped
+    # Nobody starts it by a call.
+    run("snet-tool", "status", code=UNREACHABLE)
+    time.sleep(1)
+    assert states("snetd.service", "snetd.socket") == ["inactive"] * 2, states("snetd.service", "snetd.socket")
     run("systemctl", "start", "snetd")
+    visit(7)
+
+
+def call_starts_the_daemon_where_its_socket_is():
+    run("systemctl", "stop", "snetd")
+    run("systemctl", "start", "snetd.socket")
+    assert states("snetd.service", "snetd.socket") == ["inactive", "active"], states("snetd.service", "snetd.socket")
+    run("snet-tool", "--timeout", "50", "status")
     visit(7)
 
 
@@ -91,7 +135,22 @@ def daemon_has_few_rights():
     unit = run("systemctl", "show", "snetd", "-pFragmentPath", "--value").strip()
     print(run("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE}", unit).splitlines()[-1], flush=True)
     log = run("journalctl", "-b", "-u", "snetd", "--no-pager", code=None)
-    assert "warn" not in log.lower(), log
+    assert "warn" not in log.lower() and "stay possible" not in log, log
+
+
+def rescue_mode_has_no_snet():
+    """From the default target and back; tickets and the fallback go as well as the daemon."""
+    visit(7)
+    run("systemctl", "isolate", "rescue.target")
+    assert states("snetd.service", "snetd.socket", "snet-early.service") == ["inactive"] * 3, run("systemctl", code=None)
+    assert not Path("/sys/module/snet").exists(), run("systemctl", "status", "snet-rescue", code=None)
+    visit(0)
+    run("snet-tool", "status", code=UNREACHABLE)
+    # The target is reached only after these checks.
+    run("systemctl", "--no-block", "default")
+    is_up()
+    assert states("snet-early.service", "snetd.socket") == ["active"] * 2, states("snet-early.service", "snetd.socket")
+    visit(7)
 
 
 check(globals())

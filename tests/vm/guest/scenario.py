@@ -91,7 +91,7 @@ class Process(subprocess.Popen):
         return text if ended else text[:text.rfind("\n") + 1]
 
     def ended(self, timeout: float = 60) -> int:
-        return self.wait(timeout)
+        return self.wait(timeout * SLOWNESS)
 
 
 class Guest:

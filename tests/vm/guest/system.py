@@ -27,6 +27,10 @@ def shown(*properties: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
+def states(*units: str) -> list[str]:
+    return [run("systemctl", "is-active", unit, code=None).strip() for unit in units]
+
+
 def eventually(condition, what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
