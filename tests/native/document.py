@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 MARK = "document.py-over"
-SECONDS = 120
+SECONDS = 600
 
 
 def steps(text: str) -> list[tuple[int, str, list[str]]]:
