@@ -11,7 +11,7 @@ TARGET ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check deb install uninstall test unit-test fuzz vm-selftest vm-test dkms-test install-test power-test debug-test soak demo demo-vm bench bench-kernel \
+.PHONY: help setup build generate format check deb install uninstall test unit-test fuzz vm-selftest vm-test dkms-test install-test installed-test packaged-test power-test debug-test soak demo demo-vm bench bench-kernel \
 	vm-shell clean
 
 help: ## List the commands
@@ -67,8 +67,13 @@ dkms-test: deb ## Check that the package has DKMS build, sign, install and remov
 	$(VM) dkms --kernel $(KERNEL)
 
 install-test: deb ## Boot systems with systemd: one with `make install`, one with the packages: make install-test [KERNEL=6.12]
+	$(MAKE) --jobs=2 --output-sync installed-test packaged-test
+
+installed-test:
 	$(VM) installed $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
-	$(VM) packaged $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL))
+
+packaged-test:
+	$(VM) packaged --kernel $(if $(filter-out all,$(KERNEL)),$(KERNEL),debian12-systemd)
 
 power-test: deb ## Cut the power of a system on a disk while rules are changed, 20 times: make power-test [KERNEL=6.12] [ARGS='--cuts 100 --seed 1']
 	$(VM) power $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
