@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -52,15 +52,9 @@ pub(super) fn prepare_directory(directory: &Path, access: &Access) -> Result<()>
     Ok(())
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// Takes the lock beside the socket, for as long as the daemon lives.
 pub(super) fn lock(socket: &Path) -> Result<Flock<File>> {
-    let path = with_suffix(socket, ".lock");
+    let path = socket.with_added_extension("lock");
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqliteLockingMode, SqliteOwnedBuf};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::disk::{self, Matter};
-use super::{Store, open, options};
+use super::{Store, beside, open, options};
 
 /// What a database has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -83,12 +83,6 @@ fn unreadable(file: &Path, why: &str) -> anyhow::Error {
          try `sqlite3 {0} .recover | sqlite3 NEWFILE`",
         file.display()
     )
-}
-
-fn beside(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn remove(file: &Path) -> Result<()> {

@@ -12,7 +12,7 @@ use nix::sys::statvfs::statvfs;
 use nix::sys::time::TimeSpec;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::{Store, options};
+use super::{Store, beside, options};
 
 /// With less than this SQLite can't even begin to write.
 const NO_SPACE: u64 = 64 * 1024;
@@ -77,14 +77,9 @@ pub(super) fn reading(file: &Path) -> Result<SqliteConnectOptions> {
     if !file.metadata().is_ok_and(|found| found.len() > 0) {
         bail!("there is no database {}, and none can be made", file.display());
     }
-    let beside = |suffix| {
-        let mut name = file.as_os_str().to_owned();
-        name.push(suffix);
-        Path::new(&name).metadata()
-    };
     let reading = options(file).read_only(true);
-    if beside("-wal").is_ok_and(|log| log.len() > 0) {
-        beside("-shm").with_context(|| {
+    if beside(file, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
+        beside(file, "-shm").metadata().with_context(|| {
             let file = file.display();
             format!("the last changes in {file}-wal can't be read without writing {file}-shm")
         })?;

@@ -100,6 +100,13 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Readers at once; each is a thread of SQLite's.
 const READERS: u32 = 4;
 
+/// The file that SQLite, or a restore, has beside the database: its name with this behind it.
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
