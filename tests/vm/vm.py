@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
 sys.dont_write_bytecode = True
 
@@ -145,15 +145,18 @@ def chosen(patterns: list[str]) -> dict[str, str | None]:
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
             raise HarnessError(f"no scenario matches {pattern!r}: see `vm.py run --list`")
-    return {name: requires for name, requires in known.items()
-            if not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)}
+    return {name: requires for name, requires in known.items() if matches(name, patterns)}
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """No patterns at all match everything."""
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def on(target: Target, wanted: dict[str, str | None], only: bool) -> list[str]:
     """Those of the scenarios that run on this kernel; none of them is a mistake where it is the `only` one."""
-    names = [name for name, requires in wanted.items() if target.runs(requires)]
-    if target.sample and not only:
-        names = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in target.sample)]
+    names = [name for name, requires in wanted.items()
+             if target.runs(requires) and (only or matches(name, target.sample))]
     if only and not names:
         kinds = sorted({requires or "an ordinary kernel" for requires in wanted.values()})
         raise HarnessError(f"nothing to run on {target.name}: what was asked for requires {', '.join(kinds)}")
