@@ -188,7 +188,7 @@ def rate_is_kept_and_what_is_dropped_is_counted(g):
         g.python(BUSY, g.peer.address4, "1", check=True)
         told.append(listener.next())
         g.assert_equal(sum(record.dropped for record in told), dropped(listener.control), "told as dropped")
-        g.assert_true(told[-1].dropped, "the message after the flood tells of it")
+        g.assert_true(dropped(listener.control) > 0, "more was refused than the rate lets through")
 
 
 @scenario

@@ -273,8 +273,8 @@ def udp_connect_follows_its_own_rule(g):
 
 @scenario(timeout=300)
 def answers_500_programs_that_connect_at_once(g):
-    """500 processes (60 on a slow kernel) are held together; all are decided by their rule, none by the fallback."""
-    count = 60 if g.slow_kernel else 500
+    """500 processes (20 on a slow kernel) are held together; all are decided by their rule, none by the fallback."""
+    count = 20 if g.slow_kernel else 500
     with g.snetd(watching("120s")) as daemon:
         g.tool("allow", "nc", "tcp", "connect")
         daemon.process.send_signal(signal.SIGSTOP)
