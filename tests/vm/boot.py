@@ -23,7 +23,7 @@ from targets import HarnessError, Kernel, Target
 
 QEMU = "qemu-system-x86_64"
 CMDLINE = (
-    "console=ttyS0", "panic=-1", "panic_on_warn=1", "oops=panic", "slub_debug=FZPU", "loglevel=6",
+    "console=ttyS0", "panic=-1", "panic_on_warn=1", "oops=panic", "slub_debug=FZP", "loglevel=6",
     "rcupdate.rcu_cpu_stall_timeout=60", "watchdog_thresh=30", "clocksource=acpi_pm", "random.trust_cpu=on",
 )
 RUNNING = ("-smp", "2", "-cpu", "max,la57=off")

@@ -34,6 +34,10 @@ GUEST_MODULES = (
 RETIRED = ("udp-lite", "dccp", "smc")
 
 
+# That the module attaches and holds calls, by any of its ways.
+HOLDING = ("*/has_bpf_*", "*/says_where_*", "*/holds_*", "*/verdict_*", "*/no_answer_*")
+
+
 class HarnessError(Exception):
     """Something the person at the keyboard has to know; printed without a traceback."""
 
@@ -43,7 +47,7 @@ class Target:
     """One kernel under test. `suites` are (archive, suite) pairs, archive `debian` or `security`;
     `toolchain` names the Debian suite in whose chroot modules are built (None: on this machine);
     `kernel` names the target whose kernel it boots, with another command line; `source` is the linux-source package of a kernel that is compiled here with `config`; `offers` is what scenarios
-    may require that other kernels don't have; `sample` are patterns of the scenarios that run there where all kernels are asked
+    may require that other kernels don't have; `sample` are patterns of FILE/SCENARIO, those that run there where all kernels are asked
     for (all of them unless there are any); `exclusive` means that no other scenarios run there; `system` is the Debian
     that is booted where a whole one is, with systemd; `packaged` that the packages are installed there, in place of scenarios."""
 
@@ -100,12 +104,15 @@ TARGETS = {
             about="Debian 13's kernel, from bookworm-backports",
             suites=(("debian", "bookworm-backports"),),
             offers=RETIRED,
+            sample=(*HOLDING, "boot/*", "load/*", "units/*", "bypass_calls/*", "bypass_uring/*"),
         ),
         Target(
             name="newest",
             about="the newest kernel for Debian 13, from trixie-backports",
             suites=(("debian", "trixie-backports"),),
             toolchain="trixie",
+            sample=(*HOLDING, "boot/*", "load/*", "units/*", "bypass_*", "incoming/*", "limits/*", "protocol/*", "subjects/*",
+                    "suspend/*", "tickets/*", "endurance/loads_*"),
             sparse=False,
         ),
         Target(
@@ -115,7 +122,7 @@ TARGETS = {
             kernel="6.1",
             cmdline=("lsm=lockdown,yama,apparmor",),
             offers=RETIRED,
-            sample=("has_bpf_*", "says_where_*", "holds_*", "verdict_*", "no_answer_*"),
+            sample=HOLDING,
         ),
         Target(
             name="6.12-no-bpf",

@@ -129,7 +129,7 @@ def package(options) -> bool:
 
 
 def scenarios() -> dict[str, dict]:
-    """Names → sentence, requires and timeout, as the guest will find them."""
+    """Names → sentence, requires, timeout and file, as the guest will find them."""
     command = [sys.executable, "-B", HERE / "guest" / "runner.py", "--list"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
@@ -137,15 +137,14 @@ def scenarios() -> dict[str, dict]:
     return json.loads(done.stdout)
 
 
-def chosen(patterns: list[str]) -> dict[str, str | None]:
-    """Names → what they require, of the scenarios that are asked for; those that may take longest come first, so that
+def chosen(patterns: list[str]) -> dict[str, dict]:
+    """What `scenarios()` says of the scenarios that are asked for; those that may take longest come first, so that
     guests side by side end at about the same time."""
-    known = {name: about["requires"] for name, about in
-             sorted(scenarios().items(), key=lambda item: item[1]["timeout"], reverse=True)}
+    known = dict(sorted(scenarios().items(), key=lambda item: item[1]["timeout"], reverse=True))
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
             raise HarnessError(f"no scenario matches {pattern!r}: see `vm.py run --list`")
-    return {name: requires for name, requires in known.items() if matches(name, patterns)}
+    return {name: about for name, about in known.items() if matches(name, patterns)}
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
@@ -153,12 +152,13 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def on(target: Target, wanted: dict[str, str | None], only: bool) -> list[str]:
-    """Those of the scenarios that run on this kernel; none of them is a mistake where it is the `only` one."""
-    names = [name for name, requires in wanted.items()
-             if target.runs(requires) and (only or matches(name, target.sample))]
+def on(target: Target, wanted: dict[str, dict], only: bool, whole: bool) -> list[str]:
+    """Those of the scenarios that run on this kernel, its sample unless the `whole` is asked for; none of them is a mistake
+    where it is the `only` kernel."""
+    names = [name for name, about in wanted.items() if target.runs(about["requires"])
+             and (only or whole or matches(f"{about['file']}/{name}", target.sample))]
     if only and not names:
-        kinds = sorted({requires or "an ordinary kernel" for requires in wanted.values()})
+        kinds = sorted({about["requires"] or "an ordinary kernel" for about in wanted.values()})
         raise HarnessError(f"nothing to run on {target.name}: what was asked for requires {', '.join(kinds)}")
     return names
 
@@ -217,7 +217,7 @@ def run(options) -> bool:
     def run_one(target: Target) -> bool:
         if target.packaged:
             return packaged.check(target) and power.check(target, power.CUTS_UNLESS_TOLD, random.randrange(1 << 32))
-        names = on(target, wanted, only=options.kernel != "all")
+        names = on(target, wanted, only=options.kernel != "all", whole=options.whole)
         if not names:
             return True
         first = machine(target, options, {"mode": "run"})
@@ -340,6 +340,8 @@ def arguments() -> argparse.ArgumentParser:
     with_kernel(command("dkms", package, "check that DKMS builds, signs, installs and removes the module"))
     running = with_guest(command("run", run, "run the scenarios"))
     running.add_argument("--scenario", nargs="+", action="extend", default=[], metavar="NAME", help="only these (globs)")
+    running.add_argument("--whole", action="store_true",
+                         help="every scenario on each kernel of `all`, not just the samples of targets.py")
     running.add_argument("--list", action="store_true", help="list the scenarios")
     installing = command("installed", boot_installed, "boot a system on which `make install` was run, with systemd")
     with_kernel(installing).set_defaults(kernel="6.12")

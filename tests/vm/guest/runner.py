@@ -192,7 +192,8 @@ def shell(channel: Channel) -> None:
 def main() -> None:
     found = discover()
     if sys.argv[1:] == ["--list"]:
-        print(json.dumps({name: {"sentence": wanted.sentence, "requires": wanted.requires, "timeout": wanted.timeout}
+        print(json.dumps({name: {"sentence": wanted.sentence, "requires": wanted.requires, "timeout": wanted.timeout,
+                                 "file": wanted.function.__module__.rpartition(".")[2]}
                           for name, wanted in found.items()}))
         return
     channel = Channel()

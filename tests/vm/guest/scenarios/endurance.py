@@ -55,6 +55,11 @@ def answer_for(decider, seconds, tickets=True):
             pass
 
 
+def on_the_first_kernel(g):
+    """Where what takes minutes is done as often as its name says."""
+    return not g.slow_kernel and os.uname().release.startswith("6.1.")
+
+
 @scenario(timeout=900, module=False)
 def loads_and_unloads_under_traffic_100_times(g):
     """A program goes on calling while the module comes, a decider registers, gives verdicts and tickets, holds what
@@ -62,7 +67,7 @@ def loads_and_unloads_under_traffic_100_times(g):
     after 6.1, since it takes minutes; 8 times on a slow one)."""
     traffic = Restless(g, 6)
     slowest = 0.0
-    times = 8 if g.slow_kernel else 100 if os.uname().release.startswith("6.1.") else 30
+    times = 8 if g.slow_kernel else 100 if on_the_first_kernel(g) else 30
     for _ in range(times):
         g.load_module()
         decider = Decider(*CALLS_OF_TRAFFIC, deadline=60000)
@@ -156,10 +161,11 @@ def overrun_event_socket_loses_no_call(g):
 @scenario(timeout=600)
 def deciders_die_50_times_and_no_call_is_lost(g):
     """Under traffic one decider after the other registers, takes up what is held, gives verdicts and is killed in the
-    middle of it: each call gets a verdict or the fallback, and the last decider decides as the first."""
+    middle of it: each call gets a verdict or the fallback, and the last decider decides as the first (15 of them on
+    kernels after 6.1 and on a slow one)."""
     chance = random.Random(50)
     traffic = Restless(g, 8)
-    for _ in range(15 if g.slow_kernel else 50):
+    for _ in range(50 if on_the_first_kernel(g) else 15):
         decider = g.spawn_python(ALLOWING, "60000")
         g.eventually(lambda: "ready" in decider.output(), what="the decider is registered")
         time.sleep(chance.random() * 0.3 * g.slowness)
