@@ -60,7 +60,7 @@ fuzz: setup ## Fuzz the parsers of what others write, and keep what was found: m
 vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, leak or fall silent
 	$(VM) selftest --kernel 6.1
 
-vm-test: $(if $(findstring systemd,$(KERNEL)),deb,build) ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*'] [ARGS=--whole], or the packages': [KERNEL=debian13-systemd]
+vm-test: $(if $(findstring systemd,$(KERNEL)),deb,build) ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*'], or the packages': [KERNEL=debian13-systemd]
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
 dkms-test: deb ## Check that the package has DKMS build, sign, install and remove the module, also for a kernel that comes later: make dkms-test [KERNEL=6.12]

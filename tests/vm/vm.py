@@ -152,11 +152,11 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def on(target: Target, wanted: dict[str, dict], only: bool, whole: bool) -> list[str]:
-    """Those of the scenarios that run on this kernel, its sample unless the `whole` is asked for; none of them is a mistake
-    where it is the `only` kernel."""
+def on(target: Target, wanted: dict[str, dict], only: bool, named: bool) -> list[str]:
+    """Those of the scenarios that run on this kernel: its sample, unless it is the `only` kernel (where none is a mistake) or
+    scenarios were `named`."""
     names = [name for name, about in wanted.items() if target.runs(about["requires"])
-             and (only or whole or matches(f"{about['file']}/{name}", target.sample))]
+             and (only or named or matches(f"{about['file']}/{name}", target.sample))]
     if only and not names:
         kinds = sorted({about["requires"] or "an ordinary kernel" for about in wanted.values()})
         raise HarnessError(f"nothing to run on {target.name}: what was asked for requires {', '.join(kinds)}")
@@ -217,7 +217,7 @@ def run(options) -> bool:
     def run_one(target: Target) -> bool:
         if target.packaged:
             return packaged.check(target) and power.check(target, power.CUTS_UNLESS_TOLD, random.randrange(1 << 32))
-        names = on(target, wanted, only=options.kernel != "all", whole=options.whole)
+        names = on(target, wanted, only=options.kernel != "all", named=bool(options.scenario))
         if not names:
             return True
         first = machine(target, options, {"mode": "run"})
@@ -339,9 +339,7 @@ def arguments() -> argparse.ArgumentParser:
     building.add_argument("--sparse", action="store_true", help="with sparse; fail on a warning in our files")
     with_kernel(command("dkms", package, "check that DKMS builds, signs, installs and removes the module"))
     running = with_guest(command("run", run, "run the scenarios"))
-    running.add_argument("--scenario", nargs="+", action="extend", default=[], metavar="NAME", help="only these (globs)")
-    running.add_argument("--whole", action="store_true",
-                         help="every scenario on each kernel of `all`, not just the samples of targets.py")
+    running.add_argument("--scenario", nargs="+", action="extend", default=[], metavar="NAME", help="these (globs), on each kernel")
     running.add_argument("--list", action="store_true", help="list the scenarios")
     installing = command("installed", boot_installed, "boot a system on which `make install` was run, with systemd")
     with_kernel(installing).set_defaults(kernel="6.12")
