@@ -139,8 +139,15 @@ def netlink_sockets(pid):
     """(descriptor, groups) of the generic netlink sockets of a process."""
     lines = [line.split() for line in Path("/proc/net/netlink").read_text().splitlines()[1:]]
     known = {f"socket:[{line[9]}]": int(line[3], 16) for line in lines if line[1] == "16"}
-    links = [(int(link.name), os.readlink(link)) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    return [(number, known[target]) for number, target in links if target in known]
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(link)
+        except FileNotFoundError:  # closed since it was listed
+            continue
+        if target in known:
+            found.append((int(link.name), known[target]))
+    return found
 
 
 def audit_sockets(pid):
