@@ -11,7 +11,7 @@ TARGET ?=
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build generate format check deb install uninstall test unit-test fuzz vm-selftest vm-test dkms-test install-test installed-test packaged-test power-test debug-test soak demo demo-vm bench bench-kernel \
+.PHONY: help setup build generate format check deb install uninstall test unit-test fuzz vm-selftest vm-test dkms-test install-test installed-test packaged-test power-test soak demo demo-vm bench bench-kernel \
 	vm-shell clean
 
 help: ## List the commands
@@ -60,7 +60,7 @@ fuzz: setup ## Fuzz the parsers of what others write, and keep what was found: m
 vm-selftest: setup ## Check that the VM harness notices guests that warn, hang, leak or fall silent
 	$(VM) selftest --kernel 6.1
 
-vm-test: $(if $(findstring systemd,$(KERNEL)),deb,build) ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*'], or the packages': [KERNEL=debian13-systemd]
+vm-test: $(if $(findstring systemd,$(KERNEL)),deb,build) ## Run the module's tests in VMs: make vm-test [KERNEL=6.1] [SCENARIO='ticket*'], or the packages': [KERNEL=debian13-systemd], or with KASAN, lockdep and kmemleak (hours): [KERNEL=debug]
 	$(VM) run --kernel $(KERNEL) $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
 dkms-test: deb ## Check that the package has DKMS build, sign, install and remove the module, also for a kernel that comes later: make dkms-test [KERNEL=6.12]
@@ -77,9 +77,6 @@ packaged-test:
 
 power-test: deb ## Cut the power of a system on a disk while rules are changed, 20 times: make power-test [KERNEL=6.12] [ARGS='--cuts 100 --seed 1']
 	$(VM) power $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
-
-debug-test: build ## Run the module's tests on a kernel with KASAN, lockdep, kmemleak and failing allocations (hours)
-	$(VM) run --kernel debug --timeout 14400 $(foreach name,$(SCENARIO),--scenario '$(name)') $(ARGS)
 
 demo: build ## The main job on this machine, without module or root, as a transcript of real commands
 	@tests/native/demo.sh target/release
@@ -99,7 +96,6 @@ bench-kernel: build ## What the module costs, in instructions: make bench-kernel
 
 vm-shell: build ## A shell in a VM with module and daemon running: make vm-shell [KERNEL=6.12]
 	$(VM) shell $(if $(filter-out all,$(KERNEL)),--kernel $(KERNEL)) $(ARGS)
-
 
 clean: ## Remove what was built here (the cache of kernels stays)
 	cargo clean

@@ -130,7 +130,7 @@ fn in_use(args: &Args, config: &Config) -> String {
              {socket}.lock)`, and try again"
         );
     }
-    "snetd runs: stop it with `systemctl stop snetd.socket snetd`, restore, and start it with \
-     `systemctl start snetd.socket snetd`"
+    "snetd runs: stop it with `systemctl stop snetd`, restore, and start it with \
+     `systemctl start snetd`"
         .to_owned()
 }

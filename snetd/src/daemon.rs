@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use libsnet::client::disabled_by_command_line;
 use libsnet::types::Event;
 use sd_notify::NotifyState;
 use tokio::sync::mpsc;
@@ -276,10 +277,21 @@ async fn first_contact(decider: &Decider, config: &Config) -> Result<()> {
     let first = first.context("the decider's thread failed")?.clone();
     match first {
         LinkState::Lost { absent: true, .. } if config.kernel == KernelUse::Optional => Ok(()),
+        LinkState::Lost { absent: true, .. } if disabled_at_boot() => {
+            tracing::warn!(
+                "snet.disable on the kernel's command line: rules can be changed, and no program is mediated"
+            );
+            Ok(())
+        }
         LinkState::Lost { absent: true, why } => bail!(
             "{why}. Load it with `modprobe snet`, or set `kernel = \"optional\"` to wait for it"
         ),
         LinkState::Lost { why, .. } => bail!("can't become the decider: {why}"),
         LinkState::Connecting | LinkState::Off | LinkState::Registered(_) => Ok(()),
     }
+}
+
+/// Whether this boot is one to get a machine back that rules have locked.
+fn disabled_at_boot() -> bool {
+    std::fs::read_to_string("/proc/cmdline").is_ok_and(|line| disabled_by_command_line(&line))
 }

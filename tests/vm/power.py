@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A Debian on a disk, with the packages of `make deb`: rebooted, and with its power cut while rules are changed.
+"""A Debian on a disk, with the packages of `make deb`: rebooted, also by the ways out of a lock-out, and with its power
+cut while rules are changed.
 
 Owns: the boots, when the power goes, and what rules may be there afterwards. What is done in the guest is
 guest/rebooted.py's, with systemd, and guest/power.py's, which boots faster.
@@ -28,9 +29,16 @@ from boot import Machine, Outcome
 from report import Report, complaints
 from targets import Kernel, Target, locked, package
 
-INSTALL, REBOOT, CUTS, LAST = CHECKS = (
+INSTALL, REBOOT, CUTS, LAST = (
     "packages_are_installed_on_a_disk", "reboot_brings_daemon_and_rules_back",
     "power_cuts_keep_what_was_acknowledged", "system_is_whole_after_the_power_cuts")
+# What somebody adds to the kernel's command line who is locked out.
+WAYS_OUT = {
+    "boot_with_snet_disabled_lets_rules_be_changed": "snet.disable=1",
+    "boot_into_rescue_mode_has_no_snet": "systemd.unit=rescue.target",
+    "boot_into_emergency_mode_has_no_snet": "emergency",
+}
+CHECKS = (INSTALL, REBOOT, *WAYS_OUT, CUTS, LAST)
 SYSTEMD = "exec /sbin/init\n"
 FAST = "export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8; exec python3 -B /snet/power.py\n"
 CUTS_UNLESS_TOLD = 20
@@ -90,17 +98,17 @@ class Power:
     number: int = 0
     guests: dict[int, tuple[Outcome, Path]] = field(default_factory=dict)
 
-    def machine(self, start: str, run: dict, files: dict[str, Path]) -> Machine:
+    def machine(self, start: str, run: dict, files: dict[str, Path], cmdline: tuple[str, ...] = ()) -> Machine:
         self.number += 1
         run = {"slowness": self.target.slowness, "boot": self.number, **run}
         # What it is for, other tests look at; without it a boot takes two thirds of the time.
-        target = replace(self.target, cmdline=(*self.target.cmdline, "slub_debug=-"))
+        target = replace(self.target, cmdline=(*self.target.cmdline, "slub_debug=-", *cmdline))
         return Machine(target, self.kernel, run, {}, number=self.number, disk=self.image,
                        compose=disk.composing(start, files))
 
-    def boot(self, name: str, files: dict[str, Path], **run) -> bool:
+    def boot(self, name: str, files: dict[str, Path], *cmdline: str, **run) -> bool:
         """With systemd, until it is switched off; one check."""
-        guest = self.machine(SYSTEMD, {"checks": [name], **run}, files)
+        guest = self.machine(SYSTEMD, {"checks": [name], **run}, files, cmdline)
         outcome = guest.start(partial(self.report.heard, guest.number), BOOT_SECONDS * self.target.slowness)
         self.guests[guest.number] = (outcome, guest.console)
         return self.report.results.get(name, {}).get("status") == "ok"
@@ -141,6 +149,7 @@ def check(target: Target, cuts: int, seed: int) -> bool:
     report = Report(target, list(CHECKS))
     power = Power(target, kernel, image, report)
     good = power.boot(INSTALL, {"snet/debs/this.deb": package("snet")}) and power.boot(REBOOT, {})
+    good = good and all(power.boot(name, {}, word) for name, word in WAYS_OUT.items())
     ledger = Ledger({"from before the reboot": True})
     if good and _cuts(power, ledger, cuts, seed):
         power.boot(LAST, {}, allowed=ledger.allowed())
@@ -168,6 +177,9 @@ def _prepare(root: Path, target: Target, kernel: Kernel, snet: Path) -> None:
     (root / "boot").mkdir()
     shutil.copy(target.cache / "boot" / f"config-{kernel.release}", root / "boot")
     units = root / "etc/systemd/system"
-    (units / "multi-user.target.wants").mkdir(parents=True)
-    (units / "snet-check.service").write_text(installed.TESTER.format("rebooted"))
-    (units / "multi-user.target.wants/snet-check.service").symlink_to("/etc/systemd/system/snet-check.service")
+    for mode in ("multi-user", "rescue", "emergency"):
+        (units / f"{mode}.target.wants").mkdir(parents=True)
+        (units / f"{mode}.target.wants/snet-check.service").symlink_to("/etc/systemd/system/snet-check.service")
+    # Not only after what the smaller modes don't have.
+    (units / "snet-check.service").write_text(
+        installed.TESTER.format("rebooted").replace("After=", "DefaultDependencies=no\nAfter=basic.target "))

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use libsnet::client::{disabled_by_command_line, disabled_by_modprobe};
 use libsnet::control::{DEFAULT_SOCKET, StatusReply};
 use nix::unistd::User;
 use serde::Serialize;
@@ -192,23 +193,35 @@ fn kernel(machine: &Machine) -> Vec<Finding> {
 }
 
 fn module(machine: &Machine) -> Finding {
-    let version = machine.read("sys/module/snet/version");
-    let line = machine.read("proc/cmdline").unwrap_or_default();
-    let disabled = line.split_whitespace().any(|word| word == "snet.disable=1");
-    match version {
-        Some(version) => Finding::ok("module", format!("snet {version} is loaded")),
-        None if machine.exists("sys/module/snet") => Finding::ok("module", "snet is loaded"),
-        None if disabled => Finding::bad(
-            "module",
-            "snet.disable=1 on the kernel's command line keeps it from being loaded",
-            "boot without it",
-        ),
-        None => Finding::bad(
-            "module",
-            "not loaded",
-            "as root: modprobe snet; dkms status tells whether it was built for this kernel",
-        ),
+    if let Some(version) = machine.read("sys/module/snet/version") {
+        return Finding::ok("module", format!("snet {version} is loaded"));
     }
+    if machine.exists("sys/module/snet") {
+        return Finding::ok("module", "snet is loaded");
+    }
+    if disabled_by_command_line(&machine.read("proc/cmdline").unwrap_or_default()) {
+        let what = "snet.disable=1 on the kernel's command line keeps it from being loaded";
+        return Finding::bad("module", what, "boot without it");
+    }
+    if let Some(file) = modprobe_files(machine).find(|(_, text)| disabled_by_modprobe(text)) {
+        let what =
+            format!("its parameter `disable`, set in {}, keeps it from being loaded", file.0);
+        return Finding::bad("module", what, "delete that line, then modprobe snet");
+    }
+    let advice = "as root: modprobe snet; dkms status tells whether it was built for this kernel";
+    Finding::bad("module", "not loaded", advice)
+}
+
+/// Names and texts of what modprobe reads.
+fn modprobe_files(machine: &Machine) -> impl Iterator<Item = (String, String)> {
+    let places = ["etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d"];
+    places.into_iter().flat_map(|place| {
+        let entries = fs::read_dir(machine.root.join(place)).into_iter().flatten().flatten();
+        entries.filter_map(move |entry| {
+            let text = fs::read_to_string(entry.path()).ok()?;
+            Some((format!("/{place}/{}", entry.file_name().display()), text))
+        })
+    })
 }
 
 /// Secure Boot, and what it locks down.
@@ -350,6 +363,8 @@ mod tests {
     fn why_the_module_is_not_loaded_is_told() {
         let disabled = Fake::new(&[("proc/cmdline", "quiet snet.disable=1")]);
         assert!(module(&disabled.machine()).what.contains("snet.disable=1"));
+        let file = ("etc/modprobe.d/away.conf", "options snet disable=1\n");
+        assert!(module(&Fake::new(&[file]).machine()).what.contains("/etc/modprobe.d/away.conf"));
         assert!(module(&Fake::new(&[]).machine()).advice.contains("modprobe snet"));
         let loaded = Fake::new(&[("sys/module/snet/version", "0.1.0\n")]);
         assert_eq!(module(&loaded.machine()), Finding::ok("module", "snet 0.1.0 is loaded"));

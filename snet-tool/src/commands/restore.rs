@@ -18,9 +18,9 @@ use crate::output::Span;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  systemctl stop snetd.socket snetd
+  systemctl stop snetd
   snet-tool restore /root/snet.backup
-  systemctl start snetd.socket snetd
+  systemctl start snetd
 
 The file is one of `snet-tool backup`, of this version or an earlier one, or a database that an
 earlier restore has kept. It is looked at first: where it can't be the database, nothing is changed.
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<Exit> {
     out.note(if which.is_own() {
         "the next command starts snetd with it"
     } else {
-        "it counts once snetd is started: `systemctl start snetd.socket snetd`"
+        "it counts once snetd is started: `systemctl start snetd`"
     });
     Ok(Exit::Success)
 }

@@ -100,7 +100,7 @@ fn roots_backup_and_restore_leave_nothing_of_roots_to_the_daemon() {
     let early = eventually("its ticket", || Some(service.early()).filter(allowed));
     home.done(&["backup", "--config", "config", "running"]);
     let said = ran(home, &["restore", "--config", "config", "running"]);
-    assert!(said.err.contains("`systemctl stop snetd.socket snetd`"), "{said:?}");
+    assert!(said.err.contains("`systemctl stop snetd`"), "{said:?}");
     home.done(&["--socket", "lib/run/s", "deny", "curl", "tcp", "connect"]);
     eventually("its ticket", || service.early().contains("deny").then_some(()));
     daemon.stop();

@@ -11,15 +11,13 @@ import subprocess
 import time
 from pathlib import Path
 
-from system import PORT, answers, check, eventually, is_up, run, shown, states, visit
+from system import PORT, UNREACHABLE, answers, check, eventually, is_up, run, shown, states, visit
 
 CONFIG = Path("/etc/snet/snetd.toml")
 # CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_RAW, CAP_IPC_LOCK, CAP_SYS_PTRACE.
 NEEDED = sum(1 << number for number in (2, 12, 13, 14, 19))
 # What `systemd-analyze security` may say, in tenths.
 EXPOSURE = 20
-# What snet-tool ends with where no daemon is.
-UNREACHABLE = 4
 
 
 def daemon_is_there_before_the_network():

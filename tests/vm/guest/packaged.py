@@ -48,7 +48,8 @@ def socket_is_root_s():
 def package_has_what_belongs_to_it():
     files = run("dpkg-query", "-L", "snet").split()
     for wanted in ("/usr/share/man/man1/snet-tool.1.gz", "/usr/share/bash-completion/completions/snet-tool",
-                   "/usr/lib/sysusers.d/snet.conf", "/etc/snet/snetd.toml", "/usr/share/doc/snet/copyright"):
+                   "/usr/lib/sysusers.d/snet.conf", "/etc/snet/snetd.toml", "/usr/share/doc/snet/copyright",
+                   "/usr/share/doc/snet/install.md", "/usr/share/doc/snet/adr/README.md"):
         assert wanted in files, f"{wanted} is missing among {files}"
     run("bash", "-c", "source /usr/share/bash-completion/completions/snet-tool && complete -p snet-tool")
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from channel import Channel
 
 PORT = 8099
+# What snet-tool ends with where no daemon is.
+UNREACHABLE = 4
 
 
 def run(*command: str, code: int | None = 0, timeout: float = 60) -> str:
