@@ -5,15 +5,18 @@ Owns: the checks of tests/vm/power.py that are done with systemd, of which each 
 """
 
 import json
+import subprocess
 from pathlib import Path
 
 from order import ORDER
-from system import PORT, UNREACHABLE, apt, check, is_up, rules, run, shown, states, unsound, visit
+from system import PORT, UNREACHABLE, apt, check, eventually, is_up, rules, run, shown, states, unsound, visit
 
 CONFIG = Path("/etc/snet/snetd.toml")
 NOTE = "from before the reboot"
 UNITS = ("snetd.service", "snetd.socket", "snet-early.service")
 MODULE = Path("/sys/module/snet")
+# What `snet-tool status` ends with where nothing is mediated.
+NOTHING_MEDIATED = 6
 
 
 def packages_are_installed_on_a_disk():
@@ -34,7 +37,8 @@ def reboot_brings_daemon_and_rules_back():
 
 
 def boot_with_snet_disabled_lets_rules_be_changed():
-    is_up()
+    eventually(lambda: subprocess.run(["snet-tool", "status"], capture_output=True).returncode == NOTHING_MEDIATED, "snetd is up")
+    assert shown("NRestarts") == {"NRestarts": "0"}, shown("NRestarts")
     assert not MODULE.exists() and states(*UNITS) == ["active", "active", "inactive"], states(*UNITS)
     visit_by_python(0)
     said = [json.loads(finding) for finding in unsound()]
