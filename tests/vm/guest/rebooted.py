@@ -44,9 +44,9 @@ def boot_with_snet_disabled_lets_rules_be_changed():
     said = [json.loads(finding) for finding in unsound()]
     assert any("snet.disable=1 on the kernel's command line" in finding["what"] for finding in said), said
     run("snet-tool", "deny", "curl", "udp", "send", "--note", "made in need")
-    last = rules()[-1]
-    assert last["note"] == "made in need", rules()
-    run("snet-tool", "rules", "delete", str(last["id"]))
+    made = [rule["id"] for rule in rules() if rule["note"] == "made in need"]
+    assert len(made) == 1, rules()
+    run("snet-tool", "rules", "delete", str(made[0]))
 
 
 def boot_into_rescue_mode_has_no_snet():
