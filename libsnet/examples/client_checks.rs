@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -41,11 +42,12 @@ impl Setup {
         Self { client, decider, before, port, _listener: listener }
     }
 
-    /// A process that connects, and when that succeeded stays until its input ends.
+    /// A process that connects, and when that succeeded says so and stays until its input ends.
     fn attempt(&self) -> Child {
-        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{} && read", self.port);
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{} && echo connected && read", self.port);
         let mut bash = Command::new("bash");
-        bash.args(["-c", &script]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+        bash.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        bash.stderr(Stdio::null()).spawn().unwrap()
     }
 
     async fn event_of(&mut self, child: &Child) -> Event {
@@ -63,13 +65,13 @@ impl Setup {
     }
 }
 
-/// bash's `read` fails at the end of the input, with 1; so does a connection that fails.
+/// Waits for the end of the attempt, and ends the process.
 fn connected(mut child: Child) -> bool {
-    std::thread::sleep(Duration::from_millis(300));
-    let stayed = child.try_wait().unwrap().is_none();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
     drop(child.stdin.take());
     child.wait().unwrap();
-    stayed
+    said == "connected\n"
 }
 
 fn ticket(id: u64, rule: u64) -> Ticket {

@@ -54,7 +54,7 @@ impl Connection {
             if let Some(message) = take_message(&mut received) {
                 break message;
             }
-            read_some(&mut stream, &mut received).with_context(place)?;
+            read_some(&mut stream, &mut received).map_err(in_time).with_context(place)?;
         };
         let terms = terms_of(&answer).with_context(place)?;
         stream.set_nonblocking(true)?;
@@ -68,6 +68,17 @@ impl Connection {
     /// What snetd asked for.
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+}
+
+/// What the end of a socket's patience is told as.
+fn in_time(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock => {
+            let what = format!("no answer within {} seconds", PATIENCE.as_secs());
+            io::Error::new(ErrorKind::TimedOut, what)
+        }
+        _ => error,
     }
 }
 

@@ -190,6 +190,13 @@ impl Operations {
     pub const WITHOUT_REMOTE: Self = Self(
         1 << uapi::operation::CREATE | 1 << uapi::operation::BIND | 1 << uapi::operation::LISTEN,
     );
+
+    /// The word that a remote address is told with: `from` where calls of these operations only
+    /// come from it, else `to`.
+    pub const fn direction(self) -> &'static str {
+        let named = self.without(Self::WITHOUT_REMOTE);
+        if !named.is_empty() && Self::IN.contains(named) { "from" } else { "to" }
+    }
 }
 
 vocabulary! {
@@ -229,6 +236,13 @@ mod tests {
         assert_eq!("out".parse(), Ok(Operations::OUT));
         assert_eq!("bind,listen".parse::<Operations>().unwrap().len(), 2);
         assert_eq!("any".parse(), Ok(Protocols::ANY));
+    }
+
+    #[test]
+    fn an_address_is_from_where_calls_come_in() {
+        let direction = |words: &str| words.parse::<Operations>().unwrap().direction();
+        assert_eq!(["accept", "listen,accept", "in"].map(direction), ["from"; 3]);
+        assert_eq!(["connect", "accept,connect", "any", "listen"].map(direction), ["to"; 4]);
     }
 
     #[test]

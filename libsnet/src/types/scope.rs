@@ -273,7 +273,7 @@ impl fmt::Display for Scope {
             write!(f, " number {number}")?;
         }
         if let Some(remote) = self.remote {
-            write!(f, " to {remote}")?;
+            write!(f, " {} {remote}", self.operations.direction())?;
         }
         if !self.remote_ports.is_any() {
             write!(f, " port {}", self.remote_ports)?;

@@ -43,8 +43,9 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-/// For a daemon that is started on the spot to come up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For a daemon that is started on the spot to come up, on a machine that is busy. One that ends
+/// isn't waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who decides.
 struct Decider {

@@ -104,7 +104,8 @@ fn is_yes(enabled: &bool) -> bool {
 
 /// Which host and which processes of the program are meant, for people: ` in nginx.service`.
 pub(crate) fn conditions(spec: &RuleSpec) -> String {
-    let host = spec.host.as_ref().map(|host| format!(" to {host}"));
+    let direction = spec.scope.operations.direction();
+    let host = spec.host.as_ref().map(|host| format!(" {direction} {host}"));
     let unit = spec.unit.as_ref().map(|unit| format!(" in {unit}"));
     let container = spec.container.as_ref().map(|name| format!(" in container {name}"));
     let command = spec.command.as_ref().map(|pattern| format!(" run as '{pattern}'"));
