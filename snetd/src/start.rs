@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use nix::sys::signal::SigSet;
 
 use crate::activation;
 use crate::args::Args;
@@ -35,11 +36,16 @@ pub fn main() -> ExitCode {
 }
 
 fn begin(args: Args) -> Result<()> {
+    // Who starts it may block signals, as the supervisor does: they are for this process as well.
+    SigSet::empty().thread_set_mask().context("can't unblock signals")?;
     // SAFETY: nothing has begun yet.
     let passed = unsafe { activation::take() }?;
     let config = args.configuration()?;
     if args.check_config {
-        let _ = writeln!(std::io::stdout(), "{}: no errors", args.file()?.display());
+        let file = args.file()?;
+        let found =
+            if file.exists() { "no errors" } else { "there is no such file: the defaults apply" };
+        writeln!(std::io::stdout(), "{}: {found}", file.display()).context("can't say so")?;
         return Ok(());
     }
     if args.backup || args.restore {

@@ -64,8 +64,13 @@ fn a_daemon_that_is_killed_comes_again_and_the_program_goes_on() {
     // Held until the next daemon is there, which takes less than the deadline; on a machine that
     // is too busy for that, the fallback denies.
     eventually("a daemon", || (visit() == "reached").then_some(()));
-    assert_ne!(home.daemon(), Some(first));
+    let second = home.daemon().unwrap();
+    assert_ne!(second, first);
     visitor.end();
+    // The supervisor, which started it, blocks all signals.
+    kill(second, Signal::SIGTERM).unwrap();
+    let exe = format!("/proc/{second}/exe");
+    eventually("its end", || std::fs::read_link(&exe).is_err().then_some(()));
 }
 
 #[test]
