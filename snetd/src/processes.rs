@@ -24,8 +24,8 @@ pub(crate) fn parent(process: &Path) -> Option<u32> {
 
 /// A field of its status, counted from the one after its name.
 fn field<T: std::str::FromStr>(process: &Path, index: usize) -> Option<T> {
-    let stat = fs::read_to_string(process.join("stat")).ok()?;
-    // The name in parentheses may hold anything, also parentheses and spaces.
+    // The name in parentheses may hold any bytes, also parentheses and spaces.
+    let stat = String::from_utf8_lossy(&fs::read(process.join("stat")).ok()?).into_owned();
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_whitespace().nth(index)?.parse().ok()
 }

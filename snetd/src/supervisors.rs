@@ -3,8 +3,10 @@
 //! the rules that it is held by.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::processes;
 
 /// The supervisors that are connected, by the number of their connection.
 #[derive(Debug, Clone, Default)]
@@ -49,10 +51,7 @@ impl Supervisors {
 }
 
 fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything, also parentheses and spaces.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+    processes::parent(&Path::new("/proc").join(pid.to_string()))
 }
 
 #[cfg(test)]

@@ -213,8 +213,8 @@ fn login_uid(tid: u32) -> Option<u32> {
 
 /// Nanoseconds from boot to the start of a process, as exact as clock ticks are.
 fn start_time(tgid: u32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{tgid}/stat"))?;
-    // The name in parentheses may hold anything, also parentheses and spaces.
+    // The name in parentheses may hold any bytes, also parentheses and spaces.
+    let stat = String::from_utf8_lossy(&fs::read(format!("/proc/{tgid}/stat"))?).into_owned();
     let ticks = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
     let per_second = sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok());
     let nanoseconds = ticks

@@ -26,7 +26,9 @@ pub(crate) struct Status {
 impl Status {
     /// Of a thread as it is now.
     pub(crate) fn read(tid: u32) -> io::Result<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{tid}/status"))?)
+        // The name may end within a letter: the kernel cuts it at 15 bytes.
+        let text = std::fs::read(format!("/proc/{tid}/status"))?;
+        Self::parse(&String::from_utf8_lossy(&text))
             .ok_or_else(|| io::Error::other(format!("/proc/{tid}/status isn't as expected")))
     }
 

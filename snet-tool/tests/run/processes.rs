@@ -117,3 +117,21 @@ fn a_rule_for_a_container_is_about_no_process_outside() {
     let refused = tool(&home, &["deny", "any", "--container", "a/b"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
 }
+
+/// The kernel cuts a name at 15 bytes, which may be within a letter.
+#[test]
+fn a_program_whose_name_is_no_text_is_decided_as_any_other() {
+    let (home, server) = (Home::denying().begun(), Server::start());
+    let call = ["/usr/bin/python3", "tcp", "connect", "--command"];
+    home.done(&[&["allow"], &call[..], &["*import ctypes*"]].concat());
+    home.done(&[&["deny"], &call[..], &["*nothing like it*"]].concat());
+    let program = format!(
+        "import ctypes, socket, sys
+ctypes.CDLL(None).prctl(15, b'cut \\xc3', 0, 0, 0)
+socket.create_connection(('127.0.0.1', {})).close()
+print('reached')",
+        server.port
+    );
+    let ran = home.run(&["/usr/bin/python3", "-c", &program]);
+    assert_eq!(ran.out, "reached\n", "{ran:?}");
+}
