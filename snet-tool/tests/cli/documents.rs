@@ -2,6 +2,7 @@
 //! What the tool writes about itself: help, completions, man pages.
 
 use std::fs;
+use std::process::Command;
 
 use crate::fake::{Ran, tool};
 
@@ -45,6 +46,25 @@ fn every_shell_gets_its_completions() {
         assert!(ran.out.contains("snet-tool") && ran.out.contains("tickets"), "{shell}");
     }
     assert_eq!(run(&["completions", "cmd"]).code, 2);
+}
+
+#[test]
+fn bash_completes_every_word_of_a_line() {
+    let script = run(&["completions", "bash"]).out;
+    for (line, wanted) in [
+        ("snet-tool ru", "rules"),
+        ("snet-tool rules exp", "export"),
+        ("snet-tool restore --us", "--user"),
+    ] {
+        let asked = format!(
+            "{script}\nCOMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+             _snet__tool snet-tool \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let bash = Command::new("bash").args(["-c", &asked]).output().unwrap();
+        let said = String::from_utf8_lossy(&bash.stdout);
+        assert!(said.lines().any(|word| word == wanted), "{line}: {bash:?}");
+    }
 }
 
 #[test]
