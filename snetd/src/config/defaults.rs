@@ -9,7 +9,7 @@ use libsnet::types::{Operation, Protocol, Verdict};
 
 use super::{
     AbsolutePath, Ask, Config, Control, Count, Fallback, Journal, KernelUse, Level, Lifetime,
-    Period, Requests, Tickets,
+    Period, Requests, SocketPath, Tickets,
 };
 
 impl Default for Config {
@@ -60,7 +60,7 @@ impl Default for Config {
 impl Default for Control {
     fn default() -> Self {
         Self {
-            socket: AbsolutePath::fixed(libsnet::control::DEFAULT_SOCKET),
+            socket: SocketPath::fixed(libsnet::control::DEFAULT_SOCKET),
             group: "snet".to_owned(),
             connections: Count::fixed::<128>(),
             connections_per_user: Count::fixed::<32>(),

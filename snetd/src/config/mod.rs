@@ -16,7 +16,7 @@ use libsnet::control::UserPaths;
 use libsnet::types::{Fallbacks, Limits, Operation, Protocols, Settings, Verdict, WatchSet};
 use serde::Deserialize;
 
-pub(crate) use values::{AbsolutePath, Count, KernelUse, Level, Lifetime, Period};
+pub(crate) use values::{AbsolutePath, Count, KernelUse, Level, Lifetime, Period, SocketPath};
 
 /// Where the configuration is unless `--config` says otherwise.
 pub(crate) const DEFAULT_FILE: &str = "/etc/snet/snetd.toml";
@@ -55,7 +55,7 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Control {
     /// Its path; the directory is made when it is missing.
-    pub(crate) socket: AbsolutePath,
+    pub(crate) socket: SocketPath,
     /// Members of this group may read; empty for root only.
     pub(crate) group: String,
     /// Connections at once.
@@ -147,7 +147,8 @@ impl Config {
     /// snet-tool has to find them.
     pub(crate) fn belong_to_user(&mut self, paths: &UserPaths) -> Result<()> {
         self.database = AbsolutePath::new(&paths.database)?;
-        self.control.socket = AbsolutePath::new(&paths.socket)?;
+        self.control.socket = SocketPath::new(&paths.socket)
+            .context("set XDG_RUNTIME_DIR to a directory with a short path")?;
         self.control.group = String::new();
         self.kernel = KernelUse::Off;
         Ok(())

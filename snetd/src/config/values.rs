@@ -43,12 +43,49 @@ impl AbsolutePath {
 
 impl<'de> Deserialize<'de> for AbsolutePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let path = PathBuf::deserialize(deserializer)?;
-        if !path.is_absolute() {
-            let message = format!("'{}' is no absolute path", path.display());
-            return Err(D::Error::custom(message));
-        }
-        Ok(Self(path))
+        Self::new(&PathBuf::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// Where a socket may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SocketPath(AbsolutePath);
+
+impl SocketPath {
+    /// What a socket's address has room for, without the NUL: see unix(7).
+    const LONGEST: usize = 107;
+    /// It is made in a directory of this daemon's, and then renamed.
+    const MADE_AT: &str = ".snetd.new/s";
+
+    pub(super) fn fixed(path: &str) -> Self {
+        Self(AbsolutePath::fixed(path))
+    }
+
+    /// A path from elsewhere.
+    pub(super) fn new(path: &Path) -> anyhow::Result<Self> {
+        let absolute = AbsolutePath::new(path)?;
+        let told = path.display();
+        let (Some(_), Some(directory)) = (path.file_name(), path.parent()) else {
+            anyhow::bail!("'{told}' names no socket");
+        };
+        let longest = path.as_os_str().len().max(directory.join(Self::MADE_AT).as_os_str().len());
+        anyhow::ensure!(
+            longest <= Self::LONGEST,
+            "'{told}' is longer by {} bytes than the path of a socket may be",
+            longest - Self::LONGEST
+        );
+        Ok(Self(absolute))
+    }
+
+    /// The path.
+    pub(crate) fn as_path(&self) -> &Path {
+        self.0.as_path()
+    }
+}
+
+impl<'de> Deserialize<'de> for SocketPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(&PathBuf::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -148,7 +185,9 @@ impl<'de> Deserialize<'de> for Lifetime {
         }
         let duration = parse_duration(&text)?;
         if !(Duration::from_secs(1)..=CENTURY).contains(&duration) {
-            return Err(D::Error::custom(format!("'{text}': expected at least 1s")));
+            return Err(D::Error::custom(format!(
+                "'{text}': expected 1s to 100 years, or forever"
+            )));
         }
         Ok(Self::For(duration))
     }

@@ -36,8 +36,9 @@ pub(super) fn prepare_directory(directory: &Path, access: &Access) -> Result<()>
     if (found.uid() != own && found.uid() != 0) || found.mode() & 0o022 != 0 {
         bail!(
             "others can write to {}, where the control socket is to be: use a directory that \
-             only root can write to",
-            directory.display()
+             only {} can write to",
+            directory.display(),
+            if own == 0 { "root" } else { "you" }
         );
     }
     // A directory that isn't as this daemon makes it is somebody else's to arrange.
