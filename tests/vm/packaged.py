@@ -46,7 +46,7 @@ def check(target: Target) -> bool:
 
 def base(target: Target) -> Path:
     """The system that it is installed on."""
-    return rootfs.base((*PACKAGES, "apt"), f"{target.system}-packaged", unused=(), suite=target.system)
+    return rootfs.base((*PACKAGES, "apt", "passwd"), f"{target.system}-packaged", unused=(), suite=target.system)
 
 
 def _changed(package: Path, out: Path, unpacked: Path, named: str,
@@ -76,4 +76,7 @@ def _without_socket(unpacked: Path) -> None:
     for script in (unpacked / "DEBIAN").glob("p*"):
         parts = re.split("(?m)(?=^# Automatically added by)|(?<=^# End automatically added section$)", script.read_text())
         script.write_text("".join(part for part in parts if "snetd.socket" not in part and "tmpfiles" not in part))
+    # They didn't look at what a removed version had left either.
+    preinst = unpacked / "DEBIAN/preinst"
+    preinst.write_text(preinst.read_text().replace(' || [ "$1" = install ]', ""))
     (unpacked / "DEBIAN/md5sums").unlink()

@@ -86,7 +86,7 @@ def upgrade_keeps_rules_and_configuration():
 
 def downgrade_is_refused_and_changes_nothing():
     said = apt("install", "--allow-downgrades", str(DEBS / "this.deb"), code=100)
-    assert "version 9.0.0 is installed, and its database can't be used by" in said, said
+    assert "version 9.0.0 is installed, or its data are, and its database can't be used by" in said, said
     assert installed_version() == "installed 9.0.0", installed_version()
     is_up()
     visit(7)
@@ -99,6 +99,9 @@ def removal_keeps_the_data():
     assert not any(Path(path).exists() for path in gone), [path for path in gone if Path(path).exists()]
     visit(0)
     assert DATABASE.exists() and Path("/etc/snet/snetd.toml").exists()
+    # They are still the newer version's.
+    said = apt("install", str(DEBS / "this.deb"), code=100)
+    assert "version 9.0.0 is installed, or its data are" in said, said
 
 
 def database_of_the_previous_version_is_taken_over():
