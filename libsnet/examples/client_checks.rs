@@ -183,7 +183,8 @@ async fn events_that_were_lost_are_found_again() {
     const CALLS: usize = 60;
     let mut options = Options::default();
     options.receive_buffer = 4096;
-    let mut setup = Setup::new(Duration::from_secs(60), &options).await;
+    // Enough for the slowest machine to start all of them.
+    let mut setup = Setup::new(Duration::from_secs(600), &options).await;
     let mut verdicts = setup.decider.verdicts().unwrap();
     let children: Vec<_> = (0..CALLS).map(|_| setup.attempt()).collect();
     while (setup.client.stats().await.unwrap().held as usize) < CALLS {

@@ -33,9 +33,9 @@ impl UserDaemon {
         &self.paths.socket
     }
 
-    /// Was there ever one?
+    /// Is there one, or was there?
     pub(crate) fn is_known(&self) -> bool {
-        self.paths.database.exists()
+        self.paths.database.exists() || self.paths.socket.exists()
     }
 
     /// Starts it, without a look whether it comes up. Several at once are no harm: one stays.

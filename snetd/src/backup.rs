@@ -127,7 +127,7 @@ fn in_use(args: &Args, config: &Config) -> String {
         let socket = config.control.socket.as_path().display();
         return format!(
             "this user's snetd runs: end what runs under `snet-tool run`, stop it with `kill $(cat \
-             {socket}.lock)`, and try again"
+             '{socket}.lock')`, and try again"
         );
     }
     "snetd runs: stop it with `systemctl stop snetd`, restore, and start it with \

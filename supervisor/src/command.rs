@@ -71,10 +71,15 @@ impl Command {
         let convert = |argument: OsString| CString::new(argument.into_vec());
         let arguments: Vec<CString> =
             arguments.into_iter().map(convert).collect::<Result<_, _>>()?;
-        if arguments.is_empty() {
+        if arguments.first().is_none_or(|name| name.is_empty()) {
             bail!("there is no command to run");
         }
         Ok(Self { arguments, filter, mask })
+    }
+
+    /// The program, as it was asked for.
+    pub(crate) fn name(&self) -> String {
+        self.arguments.first().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
 
     /// Forks it. The calling process must have one thread.

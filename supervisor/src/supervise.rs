@@ -75,6 +75,8 @@ pub(crate) fn main(assignment: Assignment) -> ! {
 struct Supervisor {
     calls: Arc<Calls>,
     command: Pid,
+    /// As it was asked for.
+    name: String,
     /// The command has, though processes that it started may go on.
     ended: bool,
     /// Until it is known that the command runs.
@@ -92,6 +94,7 @@ fn begin(
 ) -> Result<Supervisor> {
     sys::adopt_orphans()?;
     let front_pid = nix::unistd::getppid();
+    let name = command.name();
     let Started { pid, listener, result, fresh } = command.start()?;
     // One of its own: snetd knows a supervisor by the process that connects.
     drop(connection);
@@ -123,7 +126,7 @@ fn begin(
     }
     fresh.let_go();
     let command = Pid::from_raw(pid as i32);
-    Ok(Supervisor { calls, command, ended: false, result: Some(result), ends, front_pid })
+    Ok(Supervisor { calls, command, name, ended: false, result: Some(result), ends, front_pid })
 }
 
 fn own_network() -> Result<u64> {
@@ -279,9 +282,9 @@ impl Supervisor {
         let error = self.result.take().and_then(|mut result| execution_error(&mut result));
         match error {
             Some(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                News::Failed(127, format!("there is no such program: {error}"))
+                News::Failed(127, format!("{}: there is no such program: {error}", self.name))
             }
-            Some(error) => News::Failed(126, format!("the program can't be executed: {error}")),
+            Some(error) => News::Failed(126, format!("{} can't be executed: {error}", self.name)),
             None => News::Exited(code as u8),
         }
     }

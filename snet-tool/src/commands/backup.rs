@@ -47,6 +47,9 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<Exit> {
     if file.is_dir() {
         bail!("{} is a directory: name a file in it", file.display());
     }
+    if file.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        bail!("{} is no ordinary file: name another", file.display());
+    }
     let (directory, name) = parts(file)?;
     let (new, written) = Partial::beside(&directory, &name).with_context(place)?;
     let output = Stdio::from(written.try_clone()?);

@@ -34,8 +34,8 @@ pub(super) struct Apply {
 }
 
 fn confirmation(text: &str) -> Result<Duration, String> {
-    match words::lifetime(text)? {
-        words::Lifetime::For(time) if time <= Duration::from_secs(24 * 3600) => Ok(time),
+    match words::lifetime(text) {
+        Ok(words::Lifetime::For(time)) if time <= Duration::from_secs(24 * 3600) => Ok(time),
         _ => Err("expected a time from 1s to 24h".to_owned()),
     }
 }
