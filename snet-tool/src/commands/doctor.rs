@@ -208,6 +208,9 @@ fn module(machine: &Machine) -> Finding {
             format!("its parameter `disable`, set in {}, keeps it from being loaded", file.0);
         return Finding::bad("module", what, "delete that line, then modprobe snet");
     }
+    if !machine.exists("proc/modules") {
+        return Finding::bad("module", "this kernel loads none", "use `snet-tool run`");
+    }
     let advice = "as root: modprobe snet; dkms status tells whether it was built for this kernel";
     Finding::bad("module", "not loaded", advice)
 }
@@ -365,7 +368,9 @@ mod tests {
         assert!(module(&disabled.machine()).what.contains("snet.disable=1"));
         let file = ("etc/modprobe.d/away.conf", "options snet disable=1\n");
         assert!(module(&Fake::new(&[file]).machine()).what.contains("/etc/modprobe.d/away.conf"));
-        assert!(module(&Fake::new(&[]).machine()).advice.contains("modprobe snet"));
+        let without = Fake::new(&[("proc/modules", "")]);
+        assert!(module(&without.machine()).advice.contains("modprobe snet"));
+        assert!(!module(&Fake::new(&[]).machine()).advice.contains("modprobe snet"));
         let loaded = Fake::new(&[("sys/module/snet/version", "0.1.0\n")]);
         assert_eq!(module(&loaded.machine()), Finding::ok("module", "snet 0.1.0 is loaded"));
     }

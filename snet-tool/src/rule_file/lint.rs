@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is odd about a set of rules that are all right one by one.
 
-use libsnet::policy::{Program, Rule};
-use libsnet::types::RuleId;
+use std::collections::HashMap;
+
+use libsnet::policy::{Program, Rule, RuleSpec};
+use libsnet::types::{RuleId, Scope};
 
 use super::Entry;
 use crate::program::is_usual;
@@ -20,15 +22,23 @@ pub(crate) fn lints(entries: &[Entry]) -> Vec<String> {
     }
     rules.retain(|(_, rule)| rule.spec.enabled && rule.spec.action.decides());
     rules.sort_by(|(_, one), (_, other)| one.precedence(other));
+    // Only rules for the same program, and those for all, can cover one.
+    let mut before: HashMap<&Program, Vec<Covering>> = HashMap::new();
     for (at, (line, rule)) in rules.iter().enumerate() {
-        let covering = rules.iter().take(at).find(|(_, earlier)| covers(earlier, rule));
-        if let Some((other, earlier)) = covering {
-            let what = match earlier.spec.action == rule.spec.action {
-                true => format!("never decides: the rule of line {other} says the same first"),
-                false => format!("never decides: the rule of line {other} decides its calls first"),
+        let this =
+            Covering { at, line: *line, spec: &rule.spec, scope: rule.spec.effective_scope() };
+        let covering = [&Program::Any, &rule.spec.program]
+            .into_iter()
+            .filter_map(|program| before.get(program)?.iter().find(|other| other.covers(&this)))
+            .min_by_key(|other| other.at);
+        if let Some(other) = covering {
+            let what = match other.spec.action == rule.spec.action {
+                true => "says the same first",
+                false => "decides its calls first",
             };
-            lints.push((*line, what));
+            lints.push((*line, format!("never decides: the rule of line {} {what}", other.line)));
         }
+        before.entry(&rule.spec.program).or_default().push(this);
     }
     lints.sort();
     lints.into_iter().map(|(line, what)| format!("{line}: {what}")).collect()
@@ -42,21 +52,32 @@ fn exists(program: &Program) -> bool {
     }
 }
 
-/// Is every call that the later rule is about one of the earlier rule's? Says no where it
-/// depends on what a program is.
-fn covers(earlier: &Rule, later: &Rule) -> bool {
-    let (one, other) = (&earlier.spec, &later.spec);
-    let ends = one.expires_at.is_some() || one.until_restart;
-    (one.program == Program::Any || one.program == other.program)
-        && (one.uid.is_none() || one.uid == other.uid)
-        && (one.unit.is_none() || one.unit == other.unit)
-        && (one.container == other.container
-            || one.container.is_none() && one.program == Program::Any)
-        && (one.command.is_none() || one.command == other.command)
-        && (one.parent.is_none() || one.parent == other.parent)
-        && (one.host.is_none() || one.host == other.host)
-        && one.effective_scope().contains(&other.effective_scope())
-        && !ends
+/// A rule that may decide the calls of a later one.
+struct Covering<'a> {
+    /// Its place in the order in which rules decide.
+    at: usize,
+    line: usize,
+    spec: &'a RuleSpec,
+    scope: Scope,
+}
+
+impl Covering<'_> {
+    /// Is every call that the later rule is about one of this rule's? Says no where it depends on
+    /// what a program is.
+    fn covers(&self, later: &Self) -> bool {
+        let (one, other) = (self.spec, later.spec);
+        let ends = one.expires_at.is_some() || one.until_restart;
+        self.scope.contains(&later.scope)
+            && (one.program == Program::Any || one.program == other.program)
+            && (one.uid.is_none() || one.uid == other.uid)
+            && (one.unit.is_none() || one.unit == other.unit)
+            && (one.container == other.container
+                || one.container.is_none() && one.program == Program::Any)
+            && (one.command.is_none() || one.command == other.command)
+            && (one.parent.is_none() || one.parent == other.parent)
+            && (one.host.is_none() || one.host == other.host)
+            && !ends
+    }
 }
 
 #[cfg(test)]

@@ -28,12 +28,13 @@ pub(crate) struct Entry {
 
 /// The rules of a file. Every error that can be found in it, each as `line:column: what`.
 pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<String>> {
+    let lines = Lines::of(text);
     let file: File = toml::from_str(text).map_err(|error| {
-        let (line, column) = error.span().map_or((1, 1), |span| position(text, span.start));
+        let (line, column) = error.span().map_or((1, 1), |span| lines.position(span.start));
         vec![format!("{line}:{column}: {}", error.message().replace('\n', "; "))]
     })?;
     let at = |start: usize| {
-        let (line, column) = position(text, start);
+        let (line, column) = lines.position(start);
         format!("{line}:{column}")
     };
     if *file.version.get_ref() != VERSION {
@@ -47,7 +48,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Entry>, Vec<String>> {
     for rule in file.rule {
         let start = rule.span().start;
         match spec(rule.into_inner()) {
-            Ok(spec) => entries.push(Entry { line: position(text, start).0, spec }),
+            Ok(spec) => entries.push(Entry { line: lines.position(start).0, spec }),
             Err(what) => errors.push(format!("{}: {}", at(start), printable(&what))),
         }
     }
@@ -97,12 +98,25 @@ fn moment(text: &str) -> Result<i64, String> {
     Ok(parsed.as_millisecond())
 }
 
-/// Line and column, counted from 1, of a byte in the text.
-fn position(text: &str, byte: usize) -> (usize, usize) {
-    let before = text.get(..byte).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (line, column)
+/// Where the lines of a text begin.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(ends).collect() }
+    }
+
+    /// Line and column, counted from 1, of a byte in the text.
+    fn position(&self, byte: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|start| *start <= byte);
+        let start = line.checked_sub(1).and_then(|at| self.starts.get(at)).copied().unwrap_or(0);
+        let before = self.text.get(start..byte).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
 }
 
 #[cfg(test)]
