@@ -442,6 +442,7 @@ def doctor_tells_what_is_wrong_and_what_to_do(g):
     with g.snetd(CLOSED):
         well = g.tool("doctor")
         g.assert_in("snetd decides what the module holds", well.out)
+        g.assert_in("a call of its own was denied after", well.out)
         g.unload_module()
         g.eventually(lambda: g.tool("doctor", check=False).rc == 1, what="it is noticed")
         g.assert_in("modprobe snet", g.tool("doctor", check=False).out)

@@ -1,72 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `doctor`: what keeps snet from working on this machine, and what to do about it.
-//!
-//! Looks at files under `/proc`, `/sys` and `/boot`, and asks snetd for its status; changes nothing.
+//! What the machine's own files say: its kernel, the module, what is locked.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
 
-use clap::Args;
 use libsnet::client::{disabled_by_command_line, disabled_by_modprobe};
-use libsnet::control::{DEFAULT_SOCKET, StatusReply};
-use nix::unistd::User;
-use serde::Serialize;
 
-use super::Session;
-use crate::exit::Exit;
-use crate::output::{Span, Style, duration};
-
-/// Nothing to say.
-#[derive(Args)]
-#[command(after_help = "\
-Examples:
-  snet-tool doctor
-  snet-tool doctor --json | jq -r 'select(.state != \"ok\").advice'
-
-The exit code is 1 when something keeps snet from deciding every program's calls.")]
-pub(crate) struct Arguments {}
-
-/// How a thing stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    /// As it should be.
-    Ok,
-    /// It works, but not all of it, or not for long.
-    Warning,
-    /// It doesn't.
-    Bad,
-}
-
-/// What was looked at.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Finding {
-    about: &'static str,
-    state: State,
-    what: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    advice: String,
-}
-
-impl Finding {
-    fn ok(about: &'static str, what: impl Into<String>) -> Self {
-        Self { about, state: State::Ok, what: what.into(), advice: String::new() }
-    }
-
-    fn warning(about: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { about, state: State::Warning, what: what.into(), advice: advice.into() }
-    }
-
-    fn bad(about: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { about, state: State::Bad, what: what.into(), advice: advice.into() }
-    }
-}
+use super::Finding;
 
 /// The file system of the machine that is looked at.
-struct Machine {
-    root: PathBuf,
+pub(super) struct Machine {
+    pub(super) root: PathBuf,
 }
 
 impl Machine {
@@ -80,54 +24,6 @@ impl Machine {
     }
 }
 
-/// Tells all findings, and by the exit code whether any of them is bad.
-pub(crate) fn run(_: &Arguments, session: &Session) -> anyhow::Result<Exit> {
-    let machine = Machine { root: "/".into() };
-    let began = Instant::now();
-    let status = session.connect().and_then(|mut client| client.status());
-    let answered = began.elapsed();
-    let mut findings = kernel(&machine);
-    findings.push(module(&machine));
-    findings.extend(locks(&machine));
-    match &status {
-        Ok(status) => {
-            findings.extend(daemon(status));
-            let what = format!("answered in {}", duration(answered));
-            findings.push(Finding::ok("socket", what));
-        }
-        Err(error) => findings.push(Finding::bad(
-            "snetd",
-            error.to_string(),
-            "as root: systemctl enable --now snetd; journalctl -u snetd -u snetd.socket says why it doesn't run",
-        )),
-    }
-    findings.extend(socket(Path::new(DEFAULT_SOCKET)));
-    findings.push(supervision(&machine));
-    for finding in &findings {
-        tell(finding, session)?;
-    }
-    let bad = findings.iter().any(|finding| finding.state == State::Bad);
-    Ok(if bad { Exit::Failure } else { Exit::Success })
-}
-
-fn tell(finding: &Finding, session: &Session) -> anyhow::Result<()> {
-    let out = &session.out;
-    if out.json {
-        return Ok(out.document(finding)?);
-    }
-    let (word, style) = match finding.state {
-        State::Ok => ("ok", Style::Good),
-        State::Warning => ("warning", Style::Bold),
-        State::Bad => ("bad", Style::Bad),
-    };
-    let about = Span::plain(finding.about).padded(12);
-    out.line(&[Span::new(word, style).padded(9), about, Span::plain(&finding.what)])?;
-    if !finding.advice.is_empty() {
-        out.line(&[Span::plain("").padded(21), Span::dim(format!("→ {}", finding.advice))])?;
-    }
-    Ok(())
-}
-
 /// Options without which the module can't attach.
 const OPTIONS: [&str; 4] = [
     "CONFIG_MODULES",
@@ -136,7 +32,7 @@ const OPTIONS: [&str; 4] = [
     "CONFIG_DYNAMIC_FTRACE_WITH_ARGS",
 ];
 
-fn kernel(machine: &Machine) -> Vec<Finding> {
+pub(super) fn kernel(machine: &Machine) -> Vec<Finding> {
     let release = machine.read("proc/sys/kernel/osrelease").unwrap_or_default();
     let mut findings = Vec::new();
     match machine.read(&format!("boot/config-{release}")) {
@@ -192,7 +88,7 @@ fn kernel(machine: &Machine) -> Vec<Finding> {
     findings
 }
 
-fn module(machine: &Machine) -> Finding {
+pub(super) fn module(machine: &Machine) -> Finding {
     if let Some(version) = machine.read("sys/module/snet/version") {
         return Finding::ok("module", format!("snet {version} is loaded"));
     }
@@ -228,7 +124,7 @@ fn modprobe_files(machine: &Machine) -> impl Iterator<Item = (String, String)> {
 }
 
 /// Secure Boot, and what it locks down.
-fn locks(machine: &Machine) -> Option<Finding> {
+pub(super) fn locks(machine: &Machine) -> Option<Finding> {
     let lockdown = machine.read("sys/kernel/security/lockdown")?;
     let active = lockdown.split('[').nth(1)?.split(']').next()?.to_owned();
     if active == "none" {
@@ -241,51 +137,7 @@ fn locks(machine: &Machine) -> Option<Finding> {
     ))
 }
 
-fn daemon(status: &StatusReply) -> Vec<Finding> {
-    let mut findings = vec![match &status.daemon.problem {
-        None => {
-            let what =
-                format!("{} runs, with {} rules", status.daemon.version, status.daemon.rules);
-            Finding::ok("snetd", what)
-        }
-        Some(problem) => Finding::warning("snetd", problem.clone(), "journalctl -u snetd"),
-    }];
-    findings.push(match &status.kernel {
-        Some(_) => Finding::ok("decider", "snetd decides what the module holds"),
-        None => Finding::bad(
-            "decider",
-            "snetd isn't the module's decider: no program is mediated but those under `run`",
-            "load the module; another decider may be registered",
-        ),
-    });
-    if status.daemon.journal_dropped > 0 {
-        let what = format!("{} entries were lost", status.daemon.journal_dropped);
-        findings.push(Finding::warning(
-            "journal",
-            what,
-            "the disk is full, or slower than the calls",
-        ));
-    }
-    findings
-}
-
-/// Only root and the daemon's own user may make another socket in its place.
-fn socket(path: &Path) -> Option<Finding> {
-    let directory = fs::metadata(path.parent()?).ok()?;
-    let daemon = User::from_name("snetd").ok().flatten().map(|user| user.uid.as_raw());
-    let owner = directory.uid();
-    let open = (owner != 0 && Some(owner) != daemon) || directory.mode() & 0o022 != 0;
-    open.then(|| {
-        let place = path.parent().unwrap_or(path).display();
-        Finding::bad(
-            "socket",
-            format!("others than root and snetd may write into {place}, and take snetd's place"),
-            format!("chown root {place}; chmod 755 {place}"),
-        )
-    })
-}
-
-fn supervision(machine: &Machine) -> Finding {
+pub(super) fn supervision(machine: &Machine) -> Finding {
     match machine.read("proc/sys/kernel/yama/ptrace_scope").as_deref() {
         Some("2" | "3") => Finding::warning(
             "run",
@@ -303,6 +155,7 @@ fn supervision(machine: &Machine) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use super::super::State;
     use super::*;
 
     struct Fake {
