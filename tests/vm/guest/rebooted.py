@@ -5,11 +5,10 @@ Owns: the checks of tests/vm/power.py that are done with systemd, of which each 
 """
 
 import json
-import subprocess
 from pathlib import Path
 
 from order import ORDER
-from system import PORT, UNREACHABLE, apt, check, eventually, is_up, rules, run, shown, states, unsound, visit
+from system import PORT, UNREACHABLE, answers, apt, check, eventually, is_up, rules, run, shown, states, unsound, visit
 
 CONFIG = Path("/etc/snet/snetd.toml")
 NOTE = "from before the reboot"
@@ -37,7 +36,7 @@ def reboot_brings_daemon_and_rules_back():
 
 
 def boot_with_snet_disabled_lets_rules_be_changed():
-    eventually(lambda: subprocess.run(["snet-tool", "status"], capture_output=True).returncode == NOTHING_MEDIATED, "snetd is up")
+    eventually(lambda: answers(NOTHING_MEDIATED), "snetd is up")
     assert shown("NRestarts") == {"NRestarts": "0"}, shown("NRestarts")
     assert not MODULE.exists() and states(*UNITS) == ["active", "active", "inactive"], states(*UNITS)
     visit_by_python(0)

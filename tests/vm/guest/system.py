@@ -40,8 +40,8 @@ def eventually(condition, what: str, seconds: float = 60) -> None:
         time.sleep(0.2)
 
 
-def answers() -> bool:
-    return subprocess.run(["snet-tool", "status"], capture_output=True).returncode == 0
+def answers(code: int = 0) -> bool:
+    return subprocess.run(["snet-tool", "status"], capture_output=True).returncode == code
 
 
 def is_up() -> None:
