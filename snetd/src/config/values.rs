@@ -54,8 +54,9 @@ pub(crate) struct SocketPath(AbsolutePath);
 impl SocketPath {
     /// What a socket's address has room for, without the NUL: see unix(7).
     const LONGEST: usize = 107;
-    /// It is made in a directory of this daemon's, and then renamed.
-    const MADE_AT: &str = ".snetd.new/s";
+    /// It is made in a directory of this name beside its place, under the other name, and then renamed.
+    pub(crate) const PRIVATE: &str = ".snetd.new";
+    pub(crate) const HIDDEN: &str = "s";
 
     pub(super) fn fixed(path: &str) -> Self {
         Self(AbsolutePath::fixed(path))
@@ -68,7 +69,8 @@ impl SocketPath {
         let (Some(_), Some(directory)) = (path.file_name(), path.parent()) else {
             anyhow::bail!("'{told}' names no socket");
         };
-        let longest = path.as_os_str().len().max(directory.join(Self::MADE_AT).as_os_str().len());
+        let hidden = directory.join(Self::PRIVATE).join(Self::HIDDEN);
+        let longest = path.as_os_str().len().max(hidden.as_os_str().len());
         anyhow::ensure!(
             longest <= Self::LONGEST,
             "'{told}' is longer by {} bytes than the path of a socket may be",

@@ -15,6 +15,7 @@ use socket2::{Domain, SockRef, Type};
 use tokio::net::UnixListener;
 
 use super::role::Access;
+use crate::config::SocketPath;
 
 /// How the directory is made: members of the group may pass.
 const DIRECTORY_MODE: u32 = 0o750;
@@ -98,7 +99,7 @@ pub(super) fn bind_in_private(
     directory: &Path,
     access: &Access,
 ) -> Result<UnixListener> {
-    let private = directory.join(".snetd.new");
+    let private = directory.join(SocketPath::PRIVATE);
     // Left by a daemon that died in between; the lock says that nobody is at it now.
     match fs::remove_dir_all(&private) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -107,7 +108,7 @@ pub(super) fn bind_in_private(
         _ => {}
     }
     DirBuilder::new().mode(0o700).create(&private)?;
-    let hidden = private.join("s");
+    let hidden = private.join(SocketPath::HIDDEN);
     let socket = UnixListener::bind(&hidden)?;
     if let Some(group) = access.group()
         && fs::metadata(&hidden)?.gid() != group.as_raw()
