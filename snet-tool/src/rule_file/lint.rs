@@ -27,8 +27,9 @@ pub(crate) fn lints(entries: &[Entry]) -> Vec<String> {
     for (at, (line, rule)) in rules.iter().enumerate() {
         let this =
             Covering { at, line: *line, spec: &rule.spec, scope: rule.spec.effective_scope() };
-        let covering = [&Program::Any, &rule.spec.program]
-            .into_iter()
+        let named = Some(&rule.spec.program).filter(|program| **program != Program::Any);
+        let covering = std::iter::once(&Program::Any)
+            .chain(named)
             .filter_map(|program| before.get(program)?.iter().find(|other| other.covers(&this)))
             .min_by_key(|other| other.at);
         if let Some(other) = covering {
@@ -62,13 +63,12 @@ struct Covering<'a> {
 }
 
 impl Covering<'_> {
-    /// Is every call that the later rule is about one of this rule's? Says no where it depends on
-    /// what a program is.
+    /// Is every call that the later rule, for the same program if this one names any, is about one of
+    /// this rule's? Says no where it depends on what a program is.
     fn covers(&self, later: &Self) -> bool {
         let (one, other) = (self.spec, later.spec);
         let ends = one.expires_at.is_some() || one.until_restart;
         self.scope.contains(&later.scope)
-            && (one.program == Program::Any || one.program == other.program)
             && (one.uid.is_none() || one.uid == other.uid)
             && (one.unit.is_none() || one.unit == other.unit)
             && (one.container == other.container

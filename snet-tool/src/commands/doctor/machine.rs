@@ -99,9 +99,8 @@ pub(super) fn module(machine: &Machine) -> Finding {
         let what = "snet.disable=1 on the kernel's command line keeps it from being loaded";
         return Finding::bad("module", what, "boot without it");
     }
-    if let Some(file) = modprobe_files(machine).find(|(_, text)| disabled_by_modprobe(text)) {
-        let what =
-            format!("its parameter `disable`, set in {}, keeps it from being loaded", file.0);
+    if let Some((file, _)) = modprobe_files(machine).find(|(_, text)| disabled_by_modprobe(text)) {
+        let what = format!("its parameter `disable`, set in {file}, keeps it from being loaded");
         return Finding::bad("module", what, "delete that line, then modprobe snet");
     }
     if !machine.exists("proc/modules") {
